@@ -1,0 +1,161 @@
+//! Job: every setting, read once at start: environment over defaults.
+//! Layer: L0 (machine)
+//! Not here: what the settings do.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `GOMAXPROCS` | number of Ps, 1 to 1024 | CPUs allowed by affinity and cgroup quota |
+//! | `GUSTY_STACK_SIZE` | default stack size in bytes | 262144; with debug assertions 1048576 |
+//! | `GUSTY_STACK_GUARD` | `auto`, `madvise`, `uffd` or `mprotect` | `auto` |
+//! | `GUSTY_MAX_GOROUTINES` | most goroutines alive at once | three quarters of memory at 4.8 KB each |
+//!
+//! A value that cannot be used is reported on stderr once and the default is taken.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::stack::{GuardKind, SizeClass};
+
+/// The most Ps there can be.
+pub(crate) const MAX_PROCS: usize = 1024;
+
+/// Default stack: 3.6 times what the deepest of the usual suspects (serde, flate2, regex, TLS
+/// handshakes) needs in release; debug frames are about four times as large.
+const DEFAULT_STACK: usize = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
+
+/// Memory of one parked goroutine: a page of stack, its share of page tables, the header.
+const PARKED_BYTES: u64 = 4_800;
+
+/// See the module.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) procs: usize,
+    pub(crate) stack: SizeClass,
+    pub(crate) guard: GuardKind,
+    pub(crate) max_goroutines: usize,
+}
+
+static SETTINGS: OnceLock<Settings> = OnceLock::new();
+/// What `#[gusty::main(procs, stack_size)]` asks for, 0 for nothing: between environment and
+/// default.
+static MAIN_PROCS: AtomicUsize = AtomicUsize::new(0);
+static MAIN_STACK: AtomicUsize = AtomicUsize::new(0);
+
+/// The settings, read at the first call.
+pub(crate) fn settings() -> &'static Settings {
+    SETTINGS.get_or_init(|| {
+        let main_procs = MAIN_PROCS.load(Ordering::Relaxed);
+        let main_stack = MAIN_STACK.load(Ordering::Relaxed);
+        Settings {
+            procs: read("GOMAXPROCS", procs).unwrap_or_else(|| match main_procs {
+                0 => num_cpus::get().clamp(1, MAX_PROCS),
+                n => n.min(MAX_PROCS),
+            }),
+            stack: read("GUSTY_STACK_SIZE", stack).unwrap_or_else(|| {
+                let bytes = if main_stack == 0 { DEFAULT_STACK } else { main_stack };
+                SizeClass::for_size(bytes).unwrap_or_else(|error| {
+                    warn("main's stack_size", &bytes.to_string(), &error.to_string());
+                    SizeClass::for_size(DEFAULT_STACK).expect("the default is valid")
+                })
+            }),
+            guard: read("GUSTY_STACK_GUARD", guard).unwrap_or(GuardKind::Auto),
+            max_goroutines: read("GUSTY_MAX_GOROUTINES", count).unwrap_or_else(fit_memory),
+        }
+    })
+}
+
+/// Defaults of the entry macro. No effect once the settings were read.
+pub(crate) fn set_main_defaults(procs: Option<usize>, stack_size: Option<usize>) {
+    MAIN_PROCS.store(procs.unwrap_or(0), Ordering::Relaxed); // read by this thread, or published
+    MAIN_STACK.store(stack_size.unwrap_or(0), Ordering::Relaxed); // by the Once of the start
+}
+
+fn read<T>(name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    let value = std::env::var_os(name)?;
+    let text = value.to_string_lossy();
+    if text.is_empty() {
+        return None;
+    }
+    parse(text.trim()).map_err(|why| warn(name, &text, &why)).ok()
+}
+
+fn warn(name: &str, value: &str, why: &str) {
+    use std::io::Write;
+    let _ =
+        writeln!(std::io::stderr(), "gusty: {name}={value:?} ignored: {why}; using the default");
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("must be at least 1".into()),
+        Ok(n) => Ok(n),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn procs(text: &str) -> Result<usize, String> {
+    match count(text)? {
+        n if n > MAX_PROCS => Err(format!("at most {MAX_PROCS}")),
+        n => Ok(n),
+    }
+}
+
+fn stack(text: &str) -> Result<SizeClass, String> {
+    SizeClass::for_size(count(text)?).map_err(|error| error.to_string())
+}
+
+fn guard(text: &str) -> Result<GuardKind, String> {
+    match text {
+        "auto" => Ok(GuardKind::Auto),
+        "madvise" => Ok(GuardKind::Madvise),
+        "uffd" => Ok(GuardKind::Uffd),
+        "mprotect" => Ok(GuardKind::Mprotect),
+        _ => Err("one of auto, madvise, uffd, mprotect".into()),
+    }
+}
+
+/// As many goroutines as fit into three quarters of the memory this process may use.
+fn fit_memory() -> usize {
+    let physical = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| mem_total(&text))
+        .unwrap_or(8 << 30);
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok())
+        .unwrap_or(u64::MAX);
+    let fits = physical.min(limit) / 4 * 3 / PARKED_BYTES;
+    usize::try_from(fits).unwrap_or(usize::MAX).max(10_000)
+}
+
+fn mem_total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn procs_are_numbers_from_1_to_1024() {
+        assert_eq!(procs("1"), Ok(1));
+        assert_eq!(procs("1024"), Ok(1024));
+        for bad in ["0", "-1", "abc", "100000", "1.5", "99999999999999999999999"] {
+            assert!(procs(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn guards_have_names() {
+        assert!(guard("mprotect").is_ok());
+        assert!(guard("none").is_err());
+    }
+
+    #[test]
+    fn memory_is_read_in_kib() {
+        assert_eq!(mem_total("MemTotal:       24000 kB\nMemFree: 1 kB\n"), Some(24_576_000));
+        assert_eq!(mem_total("nothing"), None);
+    }
+}

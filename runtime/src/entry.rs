@@ -1,0 +1,85 @@
+//! Job: what the macros expand to: the main goroutine, test goroutines, `go!` with options.
+//! Layer: L4 (API)
+//! Not here: parsing (`gusty-macros`). Nothing in this module is for users to call by name.
+
+use std::io::Write;
+use std::panic::Location;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::config;
+use crate::runtime;
+use crate::stack::SizeClass;
+use crate::task::{Builder, JoinHandle, start};
+
+/// Options of `#[gusty::main]`.
+#[derive(Debug)]
+pub struct MainOptions {
+    /// Number of Ps, unless `GOMAXPROCS` says otherwise.
+    pub procs: Option<usize>,
+    /// Default stack size in bytes, unless `GUSTY_STACK_SIZE` says otherwise.
+    pub stack_size: Option<usize>,
+}
+
+/// The main goroutine's stack: what the main thread of a process has, too.
+const MAIN_STACK: usize = 8 << 20;
+
+/// Runs `f` as the main goroutine while the main thread waits; what `main` returns is what `f`
+/// returned. If `f` panics the process ends with status 101, as when `main` panics.
+pub fn run_main<T>(options: MainOptions, f: impl FnOnce() -> T) -> T {
+    config::set_main_defaults(options.procs, options.stack_size);
+    let class = SizeClass::for_size(MAIN_STACK).expect("a valid size");
+    let handle = start(f, Some("main".into()), Some(class), Location::caller());
+    match handle.map(JoinHandle::join) {
+        Ok(Ok(value)) => value,
+        Ok(Err(_)) => std::process::exit(101),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "gusty: cannot start: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// How long a `#[gusty::test]` may run before its watchdog dumps all goroutines and aborts.
+const TEST_TIMEOUT_SECS: u64 = 120;
+
+/// Runs a test as a goroutine under a watchdog: after `GUSTY_TEST_TIMEOUT` seconds (120) the
+/// process prints every goroutine and aborts, because a hang is what tests of this kind fail by.
+pub fn run_test<T>(name: &str, f: impl FnOnce() -> T) -> T {
+    let (done, watch) = mpsc::channel::<()>();
+    let secs = std::env::var("GUSTY_TEST_TIMEOUT").ok().and_then(|s| s.parse().ok());
+    let limit = Duration::from_secs(secs.unwrap_or(TEST_TIMEOUT_SECS));
+    let label = name.to_owned();
+    let watchdog = std::thread::spawn(move || {
+        if watch.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let mut err = std::io::stderr().lock();
+            let _ = writeln!(err, "test {label} hangs after {limit:?}; goroutines:");
+            let _ = err.write_all(runtime::dump().as_bytes());
+            std::process::abort();
+        }
+    });
+    let handle = start(f, Some(name.to_owned()), None, Location::caller());
+    let result = handle.expect("a goroutine for the test").join();
+    drop(done);
+    let _ = watchdog.join();
+    match result {
+        Ok(value) => value,
+        Err(payload) => std::panic::resume_unwind(payload),
+    }
+}
+
+/// `go!` with options.
+///
+/// # Panics
+/// Where [`Builder::spawn`] returns an error.
+#[track_caller]
+pub fn go_with<F, T>(builder: Builder, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match builder.spawn(f) {
+        Ok(handle) => handle,
+        Err(error) => panic!("cannot spawn a goroutine: {error}"),
+    }
+}

@@ -1,0 +1,123 @@
+//! Job: the identity of a goroutine, and parking by hand.
+//! Layer: L4 (API)
+//! Not here: join handles (`task`).
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::sched::claim::Wait;
+use crate::sched::ext::Ext;
+use crate::sched::g::WaitReason;
+use crate::sched::park as sched_park;
+use crate::sys::clock::{self, NEVER, Nanos};
+
+/// A goroutine's id: unique for the life of the process, never reused. The main goroutine of
+/// `#[gusty::main]` is 1. A plain thread that waits for goroutines has one, too.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GoroutineId(NonZeroU64);
+
+impl GoroutineId {
+    /// The number, as messages and dumps show it.
+    pub fn as_u64(self) -> NonZeroU64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for GoroutineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GoroutineId({})", self.0)
+    }
+}
+
+impl fmt::Display for GoroutineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A handle to a goroutine, as [`std::thread::Thread`] is to a thread. Cheap to clone; outlives
+/// the goroutine.
+#[derive(Clone)]
+pub struct Goroutine(Arc<Ext>);
+
+impl Goroutine {
+    pub(crate) fn from_ext(ext: Arc<Ext>) -> Goroutine {
+        Goroutine(ext)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> GoroutineId {
+        GoroutineId(NonZeroU64::new(self.0.id).expect("ids begin at 1"))
+    }
+
+    /// Its name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+
+    /// Lets its current [`park`] return, or else its next one. Never blocks. No effect once the
+    /// goroutine has ended.
+    pub fn unpark(&self) {
+        self.0.unpark();
+    }
+}
+
+impl fmt::Debug for Goroutine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Goroutine").field("id", &self.0.id).field("name", &self.name()).finish()
+    }
+}
+
+/// The calling goroutine. On a plain thread, a handle that parks and unparks that thread.
+pub fn current() -> Goroutine {
+    Goroutine(sched_park::current().ext())
+}
+
+/// Whether the caller runs on a goroutine (rather than on a plain thread).
+pub fn is_goroutine() -> bool {
+    crate::sched::m::current().is_some()
+}
+
+/// Waits until somebody calls [`Goroutine::unpark`] for the caller, unless that has happened since
+/// the last park: then it returns at once. Parks a goroutine, blocks a plain thread. Does not
+/// return spuriously, but callers should not rely on who unparked them.
+pub fn park() {
+    let me = sched_park::current();
+    me.ext().park(me, NEVER, WaitReason::Park);
+}
+
+/// As [`park`], for at most `timeout`.
+pub fn park_timeout(timeout: Duration) {
+    let me = sched_park::current();
+    me.ext().park(me, clock::after(timeout), WaitReason::Park);
+}
+
+/// Pauses for at least `duration`: parks a goroutine, blocks a plain thread. Zero returns at once
+/// after letting others run; [`Duration::MAX`] never returns.
+///
+/// When the process is idle, a goroutine wakes some 10 to 30 us after its deadline.
+pub fn sleep(duration: Duration) {
+    if duration.is_zero() {
+        return sched_park::yield_now();
+    }
+    sleep_to(clock::after(duration));
+}
+
+/// Pauses until `deadline`; see [`sleep`].
+pub fn sleep_until(deadline: Instant) {
+    sleep_to(clock::from_instant(deadline));
+}
+
+fn sleep_to(deadline: Nanos) {
+    let wait = Wait::new(sched_park::current());
+    // SAFETY: only the timer ends this wait, and `park_until` takes care of it; with NEVER nobody
+    // does, and the caller sleeps forever, as asked.
+    unsafe { sched_park::park_until(&wait, deadline, WaitReason::Sleep, || ()) };
+}
+
+/// Lets the other goroutines of this P run, then goes on; on a plain thread, `sched_yield`.
+pub fn yield_now() {
+    sched_park::yield_now();
+}

@@ -1,0 +1,185 @@
+//! Job: find_runnable: the order in which an M looks for work, and how it goes to sleep.
+//! Layer: L2 (sched)
+//! Not here: running what was found (`run`), the proof that nothing is missed (`idle`).
+//! Invariants
+//!   FR1  Sources in order: due timers and network (on a time budget), the global queue on its
+//!        share, next slot, local queue, global queue, network, other Ps.
+//!   FR2  An M that blocks in the poller has no P, so that nobody waits for it.
+//! Orderings
+//!   E2  block: poll_until.store; fence; timer_when.load  <->  timers::Timed::arm
+//!       (partner: sched/timers.rs)
+//! Source: Go's findRunnable. Differences: network and timers are looked at on a time budget even
+//!   when the queues are full; no nap before a next slot is stolen.
+
+use crossbeam_deque::Steal;
+use std::sync::atomic::Ordering;
+
+use super::g::GRef;
+use super::global::SCHED;
+use super::idle;
+use super::list::GList;
+use super::m::M;
+use super::p::{P, QUEUE_MAX};
+use super::pick::{self, FAIR_TICKS};
+use super::ready::ready_list;
+use super::{poll, steal, timers};
+use crate::sys::clock::{self, NEVER};
+
+/// The next G for `m`, which may sleep before it has one. The M owns a P afterwards.
+pub(crate) fn find_runnable(m: &'static M) -> GRef {
+    loop {
+        let Some(p) = m.p() else {
+            idle::stop_m(m, NEVER);
+            continue;
+        };
+        if p.id >= SCHED.procs() {
+            retire(m);
+            continue;
+        }
+        if let Some(g) = with_p(m, p) {
+            return g;
+        }
+        go_idle(m);
+    }
+}
+
+/// Looks everywhere, in order (FR1).
+fn with_p(m: &'static M, p: &'static P) -> Option<GRef> {
+    if pick::look_due(p) {
+        look(p);
+    }
+    let fair = p.tick.get().is_multiple_of(FAIR_TICKS);
+    let g = fair.then(|| global_one(p)).flatten();
+    let g = g.or_else(|| fair.then(|| pick::queued(p)).flatten());
+    let g = g.or_else(|| pick::local(p)).or_else(|| global_batch(p));
+    if g.is_some() {
+        return g;
+    }
+    look(p);
+    let g = pick::local(p);
+    if g.is_some() || !idle::start_spinning(m) {
+        return g;
+    }
+    steal::steal(m, p)
+}
+
+/// Runs due timers of this P and takes what the network has; the Gs go to the local tail.
+fn look(p: &'static P) {
+    let mut list = GList::new();
+    if p.timer_when.load(Ordering::Acquire) != NEVER {
+        // partner: timers::publish
+        timers::expire(p, clock::now(), &mut list);
+    }
+    poll::now(&mut list);
+    p.looked.set(clock::cycles());
+    ready_list(&mut list);
+}
+
+/// One G from the global queue.
+fn global_one(p: &'static P) -> Option<GRef> {
+    let _ = p;
+    loop {
+        match SCHED.injector().steal() {
+            Steal::Success(g) => return Some(g),
+            Steal::Retry => {}
+            Steal::Empty => return None,
+        }
+    }
+}
+
+/// This P's share of the global queue: one to run, the rest into the local queue, which is empty.
+fn global_batch(p: &'static P) -> Option<GRef> {
+    let injector = SCHED.injector();
+    if injector.is_empty() {
+        return None;
+    }
+    let share = injector.len() / SCHED.procs() as usize + 1;
+    // SAFETY: this M owns `p` (P1); the borrow ends with this function.
+    let queue = unsafe { &p.owned().queue };
+    loop {
+        match injector.steal_batch_with_limit_and_pop(queue, share.min(QUEUE_MAX / 2)) {
+            Steal::Success(g) => return Some(g),
+            Steal::Retry => {}
+            Steal::Empty => return None,
+        }
+    }
+}
+
+/// Gives up a P that GOMAXPROCS no longer allows, and takes another if one is idle.
+fn retire(m: &'static M) {
+    {
+        let mut state = SCHED.lock();
+        idle::release_p(&mut state, m);
+        m.set_p(state.pop_p());
+    }
+    idle::wake_p(); // for what the retirement moved to the global queue
+    if m.p().is_none() && m.spinning.replace(false) {
+        SCHED.searchers.retire();
+    }
+}
+
+/// Releases the P and waits: in the poller if nobody does, else asleep. Returns when there may be
+/// something to do.
+fn go_idle(m: &'static M) {
+    {
+        let mut state = SCHED.lock();
+        if !SCHED.injector().is_empty() {
+            return;
+        }
+        if state.need_spinning {
+            state.need_spinning = false;
+            if !m.spinning.replace(true) {
+                SCHED.searchers.enter();
+            }
+            return;
+        }
+        idle::release_p(&mut state, m);
+    }
+    if m.spinning.replace(false) {
+        SCHED.searchers.retire(); // SR1: and now look again
+        if idle::any_work() && search_again(m) {
+            return;
+        }
+    }
+    let when = timers::earliest();
+    if (when == NEVER && !poll::has_waiters()) || !block(m) {
+        idle::stop_m(m, NEVER);
+    }
+}
+
+/// Takes a P back to search once more.
+fn search_again(m: &'static M) -> bool {
+    let mut state = SCHED.lock();
+    m.set_p(state.pop_p());
+    if m.p().is_none() {
+        state.need_spinning = true; // whoever holds the Ps searches before it releases one
+        return false;
+    }
+    m.spinning.set(true);
+    SCHED.searchers.enter();
+    true
+}
+
+/// Blocks in the poller until an event or the earliest deadline, if nobody else does (false: then
+/// the one who does was told of an earlier deadline). Has a P afterwards, or has passed on what it
+/// found.
+fn block(m: &'static M) -> bool {
+    let Some(turn) = poll::begin_blocking() else {
+        poll::break_if_later(timers::earliest());
+        return false;
+    };
+    let mut list = GList::new();
+    // The deadline is read after `begin_blocking` has announced this M (E2).
+    let when = timers::earliest();
+    turn.wait(when, &mut list);
+    if when != NEVER {
+        timers::expire_all(clock::now(), &mut list);
+    }
+    let got_p = idle::acquire_p(m);
+    if list.is_empty() && got_p {
+        // Broken: somebody added a timer, or wants the poll to be taken up anew. Look around once.
+        return true;
+    }
+    ready_list(&mut list); // without a P: to the global queue, waking others
+    got_p
+}

@@ -1,0 +1,157 @@
+//! Job: the one scheduler of the process: all Ps, the global queue, the idle lists and their lock.
+//! Layer: L2 (sched)
+//! Not here: the protocols over them (`idle`, `find`), starting up (`lifecycle`).
+//! Invariants
+//!   SC1  `state` is never held over a switch, a system call or user code.
+//!   SC2  A P is on the idle list if and only if no M owns it and its id is below `procs`.
+
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{LazyLock, OnceLock};
+
+use crossbeam_deque::Injector;
+use crossbeam_utils::CachePadded;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::g::GRef;
+use super::m::M;
+use super::p::P;
+use crate::queue::searchers::Searchers;
+
+pub(crate) use crate::config::MAX_PROCS;
+
+/// Under the lock.
+pub(crate) struct State {
+    /// Idle Ps, last idled last.
+    pub(crate) idle_p: Vec<&'static P>,
+    idle_m: *mut M,
+    /// Somebody saw work when no P was idle: the next M to give up its P must search first.
+    pub(crate) need_spinning: bool,
+}
+
+// SAFETY: `idle_m` heads a list whose links the lock protects.
+unsafe impl Send for State {}
+
+/// See the module.
+pub(crate) struct Sched {
+    /// GOMAXPROCS. Ps with an id at or above it retire at their next scheduling round.
+    procs: AtomicU32,
+    /// Ps made so far.
+    made: AtomicUsize,
+    all: [AtomicPtr<P>; MAX_PROCS],
+    pub(crate) searchers: CachePadded<Searchers>,
+    state: Mutex<State>,
+    /// Deadline up to which an M blocks in the poller: 0 nobody does, NEVER until an event.
+    pub(crate) poll_until: AtomicU64,
+}
+
+pub(crate) static SCHED: Sched = Sched {
+    procs: AtomicU32::new(0),
+    made: AtomicUsize::new(0),
+    all: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_PROCS],
+    searchers: CachePadded::new(Searchers::new()),
+    state: Mutex::new(State { idle_p: Vec::new(), idle_m: ptr::null_mut(), need_spinning: false }),
+    poll_until: AtomicU64::new(0),
+};
+
+/// What a new scheduler thread runs; set once at start, above this file in the order of layers.
+static M_ENTRY: OnceLock<fn(&'static M)> = OnceLock::new();
+
+static INJECTOR: LazyLock<Injector<GRef>> = LazyLock::new(Injector::new);
+
+impl Sched {
+    /// The global queue.
+    #[inline]
+    pub(crate) fn injector(&self) -> &'static Injector<GRef> {
+        &INJECTOR
+    }
+
+    pub(crate) fn m_entry(&self) -> fn(&'static M) {
+        *M_ENTRY.get().expect("set before the first P exists")
+    }
+
+    pub(crate) fn set_m_entry(&self, entry: fn(&'static M)) {
+        let first = M_ENTRY.set(entry).is_ok();
+        debug_assert!(first);
+    }
+
+    #[inline]
+    pub(crate) fn procs(&self) -> u32 {
+        self.procs.load(Ordering::Relaxed) // changes take effect at the next round
+    }
+
+    pub(crate) fn set_procs(&self, n: u32) {
+        self.procs.store(n, Ordering::Release); // partner: `p`, for the Ps stored before
+    }
+
+    /// The Ps made so far, retired ones included (their timers may still be looked at).
+    pub(crate) fn made(&self) -> usize {
+        self.made.load(Ordering::Acquire) // partner: `add_p`
+    }
+
+    #[inline]
+    pub(crate) fn p(&self, i: usize) -> &'static P {
+        // SAFETY: callers stay below `made`, whose Acquire load shows the pointer; never freed (P2).
+        unsafe { &*self.all[i].load(Ordering::Acquire) } // partner: `add_p`
+    }
+
+    /// Makes the next P. Under the lock.
+    pub(crate) fn add_p(&self) -> &'static P {
+        let i = self.made.load(Ordering::Relaxed);
+        let p = Box::leak(Box::new(P::new(u32::try_from(i).expect("at most MAX_PROCS"))));
+        self.all[i].store(p, Ordering::Release); // partner: `p`
+        self.made.store(i + 1, Ordering::Release); // partner: `made`
+        p
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
+
+impl State {
+    /// Puts an M, about to sleep, on the idle list.
+    pub(crate) fn push_m(&mut self, m: &'static M) {
+        m.link.set(self.idle_m);
+        self.idle_m = ptr::from_ref(m).cast_mut();
+    }
+
+    /// The M that idled last: its caches and CPU are the warmest.
+    pub(crate) fn pop_m(&mut self) -> Option<&'static M> {
+        // SAFETY: null or an M, never freed (M2).
+        let m = unsafe { self.idle_m.as_ref() }?;
+        self.idle_m = m.link.get();
+        Some(m)
+    }
+
+    /// Takes `m` off the idle list; false if somebody else has (and will wake it).
+    pub(crate) fn remove_m(&mut self, m: &'static M) -> bool {
+        let mut at = &raw mut self.idle_m;
+        loop {
+            // SAFETY: `at` points to the head or to a link of the list, which the lock protects.
+            let here = unsafe { *at };
+            // SAFETY: null or an M, never freed (M2).
+            let Some(seen) = (unsafe { here.as_ref() }) else { return false };
+            if ptr::eq(seen, m) {
+                // SAFETY: as for the read.
+                unsafe { *at = m.link.get() };
+                return true;
+            }
+            at = seen.link.as_ptr();
+        }
+    }
+
+    /// Puts a P that nobody owns on the idle list (SC2: not a retired one).
+    pub(crate) fn push_p(&mut self, p: &'static P) {
+        debug_assert!(p.id < SCHED.procs());
+        p.m_id.store(u32::MAX, Ordering::Relaxed); // for dumps
+        self.idle_p.push(p);
+        SCHED.searchers.idle_add();
+    }
+
+    pub(crate) fn pop_p(&mut self) -> Option<&'static P> {
+        let p = self.idle_p.pop()?;
+        SCHED.searchers.idle_sub();
+        Some(p)
+    }
+}

@@ -1,0 +1,172 @@
+//! Job: where G headers live: dense slabs, a global free list, and the limit on their number.
+//! Layer: L2 (sched)
+//! Not here: the per-P free lists (`p`), stacks (`stack`).
+//! Invariants
+//!   GS1  A slab is never unmapped or used for anything else (this is G1 of `g`).
+//!   GS2  A G in a free list is owned by that list's lock or P.
+//!
+//! Headers are apart from the stacks so that a goroutine that has not run yet, or never parks,
+//! costs 128 bytes and no page of its own; slabs come straight from the kernel so that untouched
+//! headers cost nothing.
+
+use std::panic::Location;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::g::{G, GRef, GStatus, JOIN_OPEN, OUTPUT_LIVE, Task};
+use super::list::GList;
+use crate::sys::lock::SpinLock;
+use parking_lot::Mutex;
+
+/// Headers in a slab: 512 KiB.
+const SLAB_HEADERS: usize = 4096;
+/// Headers moved between a P and the global list at a time.
+pub(crate) const BATCH: usize = 32;
+
+struct Slabs {
+    bases: Vec<usize>,
+    /// Headers of the last slab handed out so far.
+    bump: usize,
+}
+
+static SLABS: Mutex<Slabs> = Mutex::new(Slabs { bases: Vec::new(), bump: SLAB_HEADERS });
+static FREE: SpinLock<GList> = SpinLock::new(GList::new());
+/// Headers handed out by slabs, ever: live goroutines plus free lists.
+static CREATED: AtomicUsize = AtomicUsize::new(0);
+static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// Headers made beyond the limit, for threads.
+static LIMIT_EXEMPT: AtomicUsize = AtomicUsize::new(0);
+
+/// No header to be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NoHeader {
+    /// The limit on goroutines is reached.
+    Limit(usize),
+    /// The kernel gave no memory (errno).
+    Memory(i32),
+}
+
+/// Sets the most goroutines that may exist at once.
+pub(crate) fn set_limit(limit: usize) {
+    LIMIT.store(limit, Ordering::Relaxed);
+}
+
+/// Takes up to `want` free headers (at least one).
+pub(crate) fn take(want: usize) -> Result<GList, NoHeader> {
+    let mut got = GList::new();
+    {
+        let mut free = FREE.lock();
+        while got.len() < want
+            && let Some(g) = free.pop()
+        {
+            got.push(g);
+        }
+    }
+    if got.is_empty() {
+        refill(&mut got, want)?;
+    }
+    Ok(got)
+}
+
+/// A header for a plain thread: not counted against the limit on goroutines.
+pub(crate) fn take_for_thread() -> GRef {
+    if let Some(g) = FREE.lock().pop() {
+        return g;
+    }
+    let mut one = GList::new();
+    LIMIT_EXEMPT.fetch_add(1, Ordering::Relaxed);
+    match refill(&mut one, 1) {
+        Ok(()) => one.pop().expect("one was asked for"),
+        Err(NoHeader::Limit(_)) => unreachable!("the exemption made room"),
+        Err(NoHeader::Memory(errno)) => {
+            panic!("no memory for a thread's header: {}", std::io::Error::from_raw_os_error(errno))
+        }
+    }
+}
+
+/// Gives headers back.
+pub(crate) fn give(mut list: GList) {
+    FREE.lock().append(&mut list);
+}
+
+#[cold]
+fn refill(got: &mut GList, want: usize) -> Result<(), NoHeader> {
+    let limit = LIMIT.load(Ordering::Relaxed);
+    let mut slabs = SLABS.lock();
+    let room = limit.saturating_add(LIMIT_EXEMPT.load(Ordering::Relaxed));
+    let want = want.min(room.saturating_sub(CREATED.load(Ordering::Relaxed)));
+    if want == 0 {
+        return Err(NoHeader::Limit(limit));
+    }
+    for _ in 0..want {
+        if slabs.bump == SLAB_HEADERS {
+            let base = map_slab()?;
+            slabs.bases.push(base);
+            slabs.bump = 0;
+        }
+        let base = *slabs.bases.last().expect("a slab was just added");
+        let g = ptr::with_exposed_provenance_mut::<G>(base + slabs.bump * size_of::<G>());
+        slabs.bump += 1;
+        // SAFETY: inside the slab (GS1); zeroed memory is a valid free G: null pointers, zero
+        // integers, `None`, status Free.
+        got.push(unsafe { GRef::from_ptr(g) }.expect("not null"));
+    }
+    CREATED.fetch_add(want, Ordering::Relaxed); // under SLABS; readers only estimate
+    Ok(())
+}
+
+fn map_slab() -> Result<usize, NoHeader> {
+    // SAFETY: a fresh private mapping.
+    let base = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            SLAB_HEADERS * size_of::<G>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if base == libc::MAP_FAILED {
+        // SAFETY: errno of the call above.
+        return Err(NoHeader::Memory(unsafe { *libc::__errno_location() }));
+    }
+    Ok(base.expose_provenance())
+}
+
+/// Calls `f` for every header ever handed out, free ones included. They may change meanwhile.
+pub(crate) fn for_each(mut f: impl FnMut(GRef)) {
+    let (bases, bump) = {
+        let slabs = SLABS.lock();
+        (slabs.bases.clone(), slabs.bump)
+    };
+    for (i, base) in bases.iter().enumerate() {
+        let used = if i + 1 == bases.len() { bump } else { SLAB_HEADERS };
+        for k in 0..used {
+            let g = ptr::with_exposed_provenance_mut::<G>(base + k * size_of::<G>());
+            // SAFETY: inside a slab, below its bump mark (GS1).
+            f(unsafe { GRef::from_ptr(g) }.expect("not null"));
+        }
+    }
+}
+
+/// Prepares a free header for a new goroutine.
+#[inline]
+pub(crate) fn init(
+    g: GRef,
+    id: u64,
+    class: u8,
+    task: &'static Task,
+    site: &'static Location<'static>,
+) {
+    debug_assert_eq!(g.status(), GStatus::Free);
+    g.set_id(id);
+    g.set_flag(OUTPUT_LIVE, false);
+    g.task.set(Some(task));
+    g.site.set(Some(site));
+    g.join.store(JOIN_OPEN, Ordering::Relaxed); // published with the G
+    g.sp.set(0);
+    g.stack.set(usize::from(class));
+    g.bound.set(ptr::null());
+    g.set_status(GStatus::Runnable);
+}

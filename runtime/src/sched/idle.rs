@@ -1,0 +1,207 @@
+//! Job: giving Ps up, getting them, and waking Ms for them: no runnable G waits while a P is idle,
+//!   and no thread spins while there is nothing to do.
+//! Layer: L2 (sched)
+//! Not here: the order in which work is looked for (`find`), the counters (`queue::searchers`).
+//! Invariants
+//!   ID1  An M without a P runs no goroutine code; it searches, polls, or sleeps on its note.
+//!   ID2  An M on the idle list sleeps until somebody takes it off the list, gives it a P and wakes
+//!        it; or, if it sleeps with a deadline, until it takes itself off.
+//!
+//! The proof that nothing is lost
+//!
+//! Work is published in one of four places: a local queue or next slot, the global queue, a timer
+//! heap, the poller. `submit` in `queue::searchers` argues the first two; in short: a submitter
+//! publishes, fences, and wakes a searcher if a P is idle and nobody searches; a searcher that
+//! gives up releases its P, un-counts itself, fences and looks at every source again. One of the
+//! two fences is first, so one of the two sees the other. A searcher that finds work wakes the
+//! next (`stop_spinning`), so k submissions need one wake-up each only while they are picked up.
+//!
+//! A submitter that sees an idle P but finds none under the lock leaves `need_spinning`: the P it
+//! saw has just gone to an M; the next M to release a P sees the flag under the same lock and
+//! searches instead.
+//!
+//! Timers and the poller: at most one M blocks in the poller, until the earliest deadline it knew
+//! (`poll_until`). Who adds an earlier timer breaks the poll, or is about to go idle itself and
+//! then becomes the one who waits (`find::go_idle`).
+//!
+//! Rejected: waking a thread for every submission (futile wake-ups; tokio and Go both left it), and
+//! Go's 3 us nap before stealing a next slot (with default timer slack it is 57 us).
+
+use std::sync::atomic::Ordering;
+
+use super::g::GRef;
+use super::global::{SCHED, State};
+use super::m::{self, M};
+use super::p::P;
+use super::{fatal, poll, retire};
+use crate::sys::clock::{NEVER, Nanos};
+use crate::sys::shim::{store_load_fence, store_load_fence_after_rmw};
+
+/// Stack of a scheduler thread. Goroutines do not run on it; signal handlers have their own.
+const G0_STACK_BYTES: usize = 128 * 1024;
+
+/// Called after work was published by a plain store: wakes a searcher if that is needed.
+pub(crate) fn wake_p() {
+    store_load_fence(); // SR2
+    wake_p_fenced();
+}
+
+/// As [`wake_p`] after a publication by an atomic read-modify-write.
+#[inline]
+pub(crate) fn wake_p_after_rmw() {
+    store_load_fence_after_rmw(); // SR2
+    wake_p_fenced();
+}
+
+#[inline]
+fn wake_p_fenced() {
+    if SCHED.searchers.should_wake() {
+        start_searcher();
+    }
+}
+
+#[cold]
+fn start_searcher() {
+    let mut state = SCHED.lock();
+    match state.pop_p() {
+        Some(p) => start_m(state, p, true),
+        None => {
+            state.need_spinning = true;
+            SCHED.searchers.abandon();
+        }
+    }
+}
+
+/// Wakes or makes an M for `p`, which was just taken off the idle list.
+fn start_m(mut state: parking_lot::MutexGuard<'_, State>, p: &'static P, spinning: bool) {
+    let idle = state.pop_m();
+    drop(state);
+    match idle {
+        Some(m) => {
+            m.spinning.set(spinning); // it sleeps: `give_p` publishes this
+            m.give_p(p);
+        }
+        None => spawn_m(p, spinning),
+    }
+}
+
+#[cold]
+fn spawn_m(p: &'static P, spinning: bool) {
+    let m = M::leak_new();
+    m.spinning.set(spinning);
+    m.give_p(p);
+    let thread = std::thread::Builder::new()
+        .name(format!("gusty-m{}", m.id))
+        .stack_size(G0_STACK_BYTES)
+        .spawn(move || (SCHED.m_entry())(m));
+    if let Err(error) = thread {
+        fatal::fatal(format_args!(
+            "cannot start a thread for the scheduler ({error}); {} threads exist",
+            m::count()
+        ));
+    }
+}
+
+/// Gives `m`'s P up, under the lock: to the idle list, or into retirement.
+pub(crate) fn release_p(state: &mut State, m: &'static M) {
+    let p = m.p().expect("an M releases the P it owns");
+    m.set_p(None);
+    if p.id < SCHED.procs() {
+        state.push_p(p);
+    } else {
+        retire::retire(p);
+    }
+}
+
+/// Takes an idle P, if there is one.
+pub(crate) fn acquire_p(m: &'static M) -> bool {
+    let p = SCHED.lock().pop_p();
+    m.set_p(p);
+    p.is_some()
+}
+
+/// Ends this M's search because it found work; wakes the next searcher (SR3).
+pub(crate) fn stop_spinning(m: &'static M) {
+    if m.spinning.replace(false) {
+        SCHED.searchers.found();
+        wake_p();
+    }
+}
+
+/// Makes this M a searcher, unless half of the busy Ps' worth of Ms already search.
+pub(crate) fn start_spinning(m: &'static M) -> bool {
+    if m.spinning.get() {
+        return true;
+    }
+    let (spinning, idle) = (SCHED.searchers.spinning(), SCHED.searchers.idle());
+    if 2 * spinning >= SCHED.procs().saturating_sub(idle) {
+        return false;
+    }
+    m.spinning.set(true);
+    SCHED.searchers.enter();
+    true
+}
+
+/// Sleeps without a P until one is given (true), or until the deadline (false): ID2.
+pub(crate) fn stop_m(m: &'static M, deadline: Nanos) -> bool {
+    debug_assert!(m.p().is_none() && !m.spinning.get());
+    SCHED.lock().push_m(m);
+    let woken = m.note.sleep_until((deadline != NEVER).then_some(deadline));
+    if !woken {
+        if SCHED.lock().remove_m(m) {
+            return false;
+        }
+        m.note.sleep(); // somebody took this M off the list: the wake-up is on its way
+    }
+    m.set_p(m.take_p());
+    debug_assert!(m.p().is_some());
+    true
+}
+
+/// Gives this M's P, with whatever is queued on it, to somebody else, because this M is about to
+/// block with its goroutine.
+pub(crate) fn handoff_p(m: &'static M) {
+    debug_assert!(!m.spinning.get());
+    let p = m.p().expect("an M hands off the P it owns");
+    if p.id < SCHED.procs() && (p.has_work() || !SCHED.injector().is_empty()) {
+        m.set_p(None);
+        start_m(SCHED.lock(), p, false);
+        return;
+    }
+    let timers = p.timer_when.load(Ordering::Acquire) != NEVER; // partner: `timers::publish`
+    let mut state = SCHED.lock();
+    // A searcher may have looked at the queues before the last submission and gone; and somebody
+    // has to wait for this P's timers and for the network.
+    let nobody_searches = SCHED.searchers.spinning() == 0;
+    let must_watch = timers || poll::has_waiters();
+    if p.id < SCHED.procs() && nobody_searches && (must_watch || !SCHED.injector().is_empty()) {
+        m.set_p(None);
+        SCHED.searchers.enter();
+        start_m(state, p, true);
+        return;
+    }
+    release_p(&mut state, m);
+    drop(state);
+    if SCHED.searchers.spinning() == 0 && any_work() {
+        wake_p();
+    }
+}
+
+/// Gets a P for an M that comes back to its goroutine from a blocking wait: an idle one, or it
+/// queues the goroutine, which only this M can run, and sleeps until a scheduler hands over its P.
+pub(crate) fn regain_p(m: &'static M, g: GRef) {
+    if acquire_p(m) {
+        return;
+    }
+    g.set_bound_m(Some(m));
+    SCHED.injector().push(g);
+    wake_p();
+    m.note.sleep(); // not on the idle list: only `run::grant` wakes it
+    m.set_p(m.take_p());
+    g.set_bound_m(None);
+}
+
+/// Whether any queue holds work; exact only after a fence (SR1).
+pub(crate) fn any_work() -> bool {
+    !SCHED.injector().is_empty() || (0..SCHED.made()).any(|i| SCHED.p(i).has_work())
+}

@@ -1,0 +1,50 @@
+//! Job: starting the scheduler, once, at its first use.
+//! Layer: L2 (sched)
+//! Not here: settings (`config`), the entry macros (`entry`).
+//!
+//! 1. The settings are read.
+//! 2. The fault handler for stack guards is installed.
+//! 3. The limit on goroutines is set from memory.
+//! 4. The Ps are made and put on the idle list. Threads come with the first work.
+//!
+//! There is no shutdown: the process ends when `main` returns, whatever goroutines do (as in Go).
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::global::SCHED;
+use super::{gslab, m, report, run};
+use crate::config;
+use crate::stack;
+use crate::sys::signal;
+
+static STARTED: AtomicBool = AtomicBool::new(false);
+static START: Once = Once::new();
+
+/// Starts the scheduler if it is not running.
+#[inline]
+pub(crate) fn ensure_started() {
+    if !STARTED.load(Ordering::Acquire) {
+        // partner: the store in `start`
+        START.call_once(start);
+    }
+}
+
+#[cold]
+fn start() {
+    let settings = config::settings(); // step 1
+    stack::choose_guard(settings.guard);
+    signal::install(report::on_overflow); // step 2
+    gslab::set_limit(settings.max_goroutines); // step 3
+    SCHED.set_m_entry(run::m_main);
+    let mut state = SCHED.lock();
+    SCHED.set_procs(u32::try_from(settings.procs).expect("at most MAX_PROCS")); // step 4
+    let first_made = SCHED.made();
+    debug_assert_eq!((first_made, m::count()), (0, 0));
+    for _ in 0..settings.procs {
+        let p = SCHED.add_p();
+        state.push_p(p);
+    }
+    drop(state);
+    STARTED.store(true, Ordering::Release); // partner: the load in `ensure_started`
+}

@@ -1,0 +1,160 @@
+//! Job: struct M, one OS thread of the scheduler, and how code finds the M it runs on.
+//! Layer: L2 (sched)
+//! Not here: starting and stopping Ms (`idle`), their loop (`run`).
+//! Invariants
+//!   M1  Everything but `note`, `next_p` and `link` belongs to the M's own thread.
+//!   M2  Ms are never freed: an idle one waits in a list for its next P.
+//!   M3  The M of a goroutine can change at every park. A pointer from `current` is good until the
+//!       next switch, and only there; this is why the accessor is not inlined (a thread-local's
+//!       address that the compiler keeps over a switch is another thread's).
+//! Orderings
+//!   E1  give_p: next_p.store(Release) + note.wake -> note.sleep + take_p: next_p.swap(Acquire)
+
+use std::cell::{Cell, UnsafeCell};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use super::g::{G, GRef};
+use super::p::P;
+use crate::sys::note::Note;
+use crate::sys::rand::Rand;
+
+/// See the module.
+pub(crate) struct M {
+    pub(crate) id: u32,
+    /// Saved context of the scheduling stack while a goroutine runs.
+    pub(crate) g0_sp: Cell<usize>,
+    cur: Cell<*mut G>,
+    p: Cell<*mut P>,
+    /// A G that a parking goroutine chose but only g0 can run.
+    handoff: Cell<*mut G>,
+    /// Counted among the searchers.
+    pub(crate) spinning: Cell<bool>,
+    rand: UnsafeCell<Rand>,
+    /// Where this M sleeps when it has no P.
+    pub(crate) note: Note,
+    /// The P it is given on wake-up.
+    next_p: AtomicPtr<P>,
+    /// Link of the idle list, under the scheduler's lock.
+    pub(crate) link: Cell<*mut M>,
+}
+
+// SAFETY: M1; `link` is under the scheduler's lock.
+unsafe impl Sync for M {}
+
+static NEXT_ID: AtomicU32 = AtomicU32::new(0);
+
+/// Ms ever made.
+pub(crate) fn count() -> u32 {
+    NEXT_ID.load(Ordering::Relaxed)
+}
+
+std::thread_local! {
+    static CURRENT: Cell<*const M> = const { Cell::new(ptr::null()) };
+}
+
+/// The M of the calling thread, if it is one. The reference must not be kept over a switch (M3).
+#[inline(never)]
+pub(crate) fn current() -> Option<&'static M> {
+    let m = CURRENT.get();
+    // SAFETY: set to an M that is never freed (M2), or null.
+    unsafe { m.as_ref() }
+}
+
+/// Makes the calling thread `m`.
+pub(crate) fn adopt(m: &'static M) {
+    CURRENT.set(m);
+}
+
+impl G {
+    /// The M that alone may run this G.
+    #[inline]
+    pub(crate) fn bound_m(&self) -> Option<&'static M> {
+        // SAFETY: null or an M, never freed (M2).
+        unsafe { self.bound.get().cast::<M>().as_ref() }
+    }
+
+    pub(crate) fn set_bound_m(&self, m: Option<&'static M>) {
+        self.bound.set(m.map_or(ptr::null(), |m| ptr::from_ref(m).cast()));
+    }
+}
+
+impl M {
+    pub(crate) fn leak_new() -> &'static M {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Box::leak(Box::new(M {
+            id,
+            g0_sp: Cell::new(0),
+            cur: Cell::new(ptr::null_mut()),
+            p: Cell::new(ptr::null_mut()),
+            handoff: Cell::new(ptr::null_mut()),
+            spinning: Cell::new(false),
+            rand: UnsafeCell::new(Rand::new(u64::from(id) ^ crate::sys::clock::cycles())),
+            note: Note::new(),
+            next_p: AtomicPtr::new(ptr::null_mut()),
+            link: Cell::new(ptr::null_mut()),
+        }))
+    }
+
+    /// The goroutine this M runs; `None` on g0.
+    #[inline]
+    pub(crate) fn cur(&self) -> Option<GRef> {
+        // SAFETY: null or a G.
+        unsafe { GRef::from_ptr(self.cur.get()) }
+    }
+
+    #[inline]
+    pub(crate) fn set_cur(&self, g: Option<GRef>) {
+        self.cur.set(g.map_or(ptr::null_mut(), GRef::as_ptr));
+    }
+
+    /// The P this M owns.
+    #[inline]
+    pub(crate) fn p(&self) -> Option<&'static P> {
+        // SAFETY: null or a P; Ps are never freed (P2).
+        unsafe { self.p.get().as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn set_p(&self, p: Option<&'static P>) {
+        if let Some(p) = p {
+            p.m_id.store(self.id, Ordering::Relaxed); // for dumps
+        }
+        self.p.set(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()));
+    }
+
+    pub(crate) fn set_handoff(&self, g: GRef) {
+        debug_assert!(self.handoff.get().is_null());
+        self.handoff.set(g.as_ptr());
+    }
+
+    #[inline]
+    pub(crate) fn take_handoff(&self) -> Option<GRef> {
+        let g = self.handoff.get();
+        if g.is_null() {
+            return None;
+        }
+        self.handoff.set(ptr::null_mut());
+        // SAFETY: a G.
+        unsafe { GRef::from_ptr(g) }
+    }
+
+    /// Hands `p` to this sleeping M. Any thread that took the M off a list.
+    pub(crate) fn give_p(&self, p: &'static P) {
+        self.next_p.store(ptr::from_ref(p).cast_mut(), Ordering::Release); // E1
+        self.note.wake();
+    }
+
+    /// The P that came with the wake-up.
+    pub(crate) fn take_p(&self) -> Option<&'static P> {
+        let p = self.next_p.swap(ptr::null_mut(), Ordering::Acquire); // E1
+        // SAFETY: null or a P (P2).
+        unsafe { p.as_ref() }
+    }
+
+    /// A random number below `n`; this M's thread only (M1).
+    pub(crate) fn rand_below(&self, n: u32) -> u32 {
+        // SAFETY: M1, and the borrow ends here.
+        unsafe { &mut *self.rand.get() }.below(n)
+    }
+}

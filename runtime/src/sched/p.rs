@@ -1,0 +1,176 @@
+//! Job: struct P, the right to run goroutines and what belongs to it: queue, timers, caches, ticks.
+//! Layer: L2 (sched)
+//! Not here: which P runs what (`find`, `steal`), idle Ps (`idle`).
+//! Invariants
+//!   P1  At most one M owns a P; it alone touches the fields marked "owner". Ownership moves under
+//!       the scheduler's lock or through a note.
+//!   P2  Ps are never freed; a retired P is empty and owned by nobody.
+//!   P3  The local queue holds fewer than `QUEUE_MAX` Gs, so crossbeam's buffer (64 slots at least)
+//!       never grows or shrinks: queue operations do not allocate.
+//! Orderings
+//!   E1  set_next: swap(AcqRel) -> take_next: swap(AcqRel)   the G's fields are seen by its taker
+
+use std::cell::{Cell, UnsafeCell};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use crossbeam_deque::{Stealer, Worker};
+use crossbeam_utils::CachePadded;
+
+use super::g::{G, GRef};
+use super::gslab;
+use super::list::GList;
+use crate::stack::LocalCache;
+use crate::sys::clock::NEVER;
+use crate::sys::lock::SpinLock;
+use crate::sys::rand::Rand;
+use crate::timer::TimerHeap;
+
+/// Local queue bound (P3): crossbeam starts with 64 slots and doubles when they are full.
+pub(crate) const QUEUE_MAX: usize = 63;
+/// Free headers a P keeps at most before it gives half to the global list.
+const FREE_MAX: usize = 64;
+/// Goroutine ids a P reserves at a time.
+const ID_BATCH: u64 = 16;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// What only the owner touches (P1).
+pub(crate) struct Owned {
+    pub(crate) queue: Worker<GRef>,
+    pub(crate) stacks: LocalCache,
+    pub(crate) rand: Rand,
+    free: GList,
+    id_next: u64,
+    id_end: u64,
+}
+
+/// See the module.
+pub(crate) struct P {
+    pub(crate) id: u32,
+    owned: UnsafeCell<Owned>,
+    /// Scheduling rounds (owner writes).
+    pub(crate) tick: Cell<u32>,
+    /// Cycle counter at the last look at timers and network (owner).
+    pub(crate) looked: Cell<u64>,
+    /// The G to run next, made ready by the one that runs: hot caches, shared slice. The owner
+    /// sets it, anybody may take it.
+    next: CachePadded<AtomicPtr<G>>,
+    pub(crate) stealer: Stealer<GRef>,
+    pub(crate) timers: SpinLock<TimerHeap>,
+    /// Earliest deadline in `timers`, NEVER if none; written under its lock, read without.
+    pub(crate) timer_when: AtomicU64,
+    /// Above GOMAXPROCS, emptied and owned by nobody; under the scheduler's lock.
+    pub(crate) retired: Cell<bool>,
+    /// For dumps: the id of the M that owns it, u32::MAX if none.
+    pub(crate) m_id: AtomicU32,
+}
+
+// SAFETY: P1 makes the owner-only parts exclusive; the rest is atomic or locked.
+unsafe impl Sync for P {}
+// SAFETY: as above.
+unsafe impl Send for P {}
+
+impl P {
+    pub(crate) fn new(id: u32) -> P {
+        let queue = Worker::new_fifo();
+        let stealer = queue.stealer();
+        let owned = Owned {
+            queue,
+            stacks: LocalCache::new(crate::config::settings().stack),
+            rand: Rand::new(u64::from(id) + crate::sys::clock::cycles()),
+            free: GList::new(),
+            id_next: 0,
+            id_end: 0,
+        };
+        P {
+            id,
+            owned: UnsafeCell::new(owned),
+            tick: Cell::new(0),
+            looked: Cell::new(0),
+            next: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
+            stealer,
+            timers: SpinLock::new(TimerHeap::new()),
+            timer_when: AtomicU64::new(NEVER),
+            retired: Cell::new(false),
+            m_id: AtomicU32::new(u32::MAX),
+        }
+    }
+
+    /// # Safety
+    /// The caller's M owns this P (P1), and no other borrow from this function is alive.
+    #[expect(clippy::mut_from_ref, reason = "ownership is by M, see P1")]
+    #[inline]
+    pub(crate) unsafe fn owned(&self) -> &mut Owned {
+        // SAFETY: promised by the caller.
+        unsafe { &mut *self.owned.get() }
+    }
+
+    /// Puts `g` into the next slot; returns the one it displaces. Owner only. A full barrier.
+    #[inline]
+    pub(crate) fn set_next(&self, g: GRef) -> Option<GRef> {
+        let old = self.next.swap(g.as_ptr(), Ordering::AcqRel); // E1
+        // SAFETY: the slot holds Gs or null.
+        unsafe { GRef::from_ptr(old) }
+    }
+
+    /// Takes the next slot's G. Anybody.
+    #[inline]
+    pub(crate) fn take_next(&self) -> Option<GRef> {
+        if self.next.load(Ordering::Relaxed).is_null() {
+            return None;
+        }
+        let g = self.next.swap(ptr::null_mut(), Ordering::AcqRel); // E1
+        // SAFETY: the slot holds Gs or null.
+        unsafe { GRef::from_ptr(g) }
+    }
+
+    /// Whether a thief would find anything here. Exact only after a fence.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.next.load(Ordering::Acquire).is_null() || !self.stealer.is_empty() // E1
+    }
+}
+
+impl Owned {
+    /// A free header for a new goroutine.
+    #[inline]
+    pub(crate) fn take_header(&mut self) -> Result<GRef, gslab::NoHeader> {
+        if let Some(g) = self.free.pop() {
+            return Ok(g);
+        }
+        self.free = gslab::take(gslab::BATCH)?;
+        Ok(self.free.pop().expect("at least one"))
+    }
+
+    /// Takes back a header whose goroutine is gone.
+    #[inline]
+    pub(crate) fn give_header(&mut self, g: GRef) {
+        self.free.push_front(g); // hot first
+        if self.free.len() > FREE_MAX {
+            let half = self.free.split(gslab::BATCH);
+            gslab::give(half);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn next_id(&mut self) -> u64 {
+        if self.id_next == self.id_end {
+            self.id_next = NEXT_ID.fetch_add(ID_BATCH, Ordering::Relaxed);
+            self.id_end = self.id_next + ID_BATCH;
+        }
+        self.id_next += 1;
+        self.id_next - 1
+    }
+
+    /// Empties the caches, when the P is retired.
+    pub(crate) fn drain_caches(&mut self) {
+        self.stacks.drain();
+        let free = std::mem::replace(&mut self.free, GList::new());
+        gslab::give(free);
+    }
+}
+
+/// An id for a goroutine spawned outside any P.
+pub(crate) fn foreign_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}

@@ -1,0 +1,198 @@
+//! Job: parking: how a goroutine stops running and who runs instead.
+//! Layer: L2 (sched)
+//! Not here: making it runnable again (`ready`), the loop on g0 (`run`).
+//! Invariants
+//!   PA1  What makes a parked G findable (unlocking a queue, storing it in a word) is its commit,
+//!        and the commit runs after the switch has left the G's stack, on the other side. From
+//!        that moment the G may run elsewhere; the commit was moved off its stack before.
+//!   PA2  A commit neither parks nor runs user code; it may ready other Gs.
+//!   PA3  While a panic unwinds the stack, std's panic count ties the goroutine to its thread: it
+//!        then waits holding its M (the P is handed off) instead of leaving it.
+//! Source: Go's gopark; the commit is its unlockf.
+
+use std::mem::ManuallyDrop;
+use std::ptr;
+
+use super::claim::{OPEN, TIMED_OUT, Wait};
+use super::g::{GKind, GRef, GStatus, WaitReason};
+use super::idle;
+use super::m::{self, M};
+use super::pick;
+use super::ready;
+use super::timers::Timed;
+use super::{foreign, p::P};
+use crate::arch;
+use crate::sys::clock::{NEVER, Nanos};
+
+/// What the switching goroutine leaves to the other side: its commit, still on its stack.
+pub(crate) struct HandOver {
+    run: unsafe fn(*const ()),
+    commit: *const (),
+}
+
+impl HandOver {
+    fn new<C: FnOnce()>(commit: &ManuallyDrop<C>) -> HandOver {
+        unsafe fn run<C: FnOnce()>(commit: *const ()) {
+            // SAFETY: the other side reads it once, before the G can run again (PA1).
+            let commit = unsafe { commit.cast::<C>().read() };
+            commit();
+        }
+        HandOver { run: run::<C>, commit: ptr::from_ref(commit).cast() }
+    }
+}
+
+/// Runs the commit of the goroutine that switched to us.
+///
+/// # Safety
+/// `msg` is the message of a switch from `leave`, used once.
+#[inline]
+pub(crate) unsafe fn settle(msg: usize) {
+    // SAFETY: the sender's stack is intact until its commit publishes it (PA1); both words are
+    // copied before.
+    let HandOver { run, commit } = unsafe { ptr::with_exposed_provenance::<HandOver>(msg).read() };
+    // SAFETY: `run` and `commit` were made for each other by `HandOver::new`.
+    unsafe { run(commit) };
+}
+
+/// Leaves the current goroutine's stack for the next goroutine of this P, or for g0.
+#[inline]
+fn leave<C: FnOnce()>(m: &'static M, p: &'static P, g: GRef, commit: C) {
+    let commit = ManuallyDrop::new(commit);
+    let hand_over = HandOver::new(&commit);
+    let msg = ptr::from_ref(&hand_over).expose_provenance();
+    let to = match pick::direct(m, p) {
+        Some(next) => {
+            next.set_status(GStatus::Running);
+            m.set_cur(Some(next));
+            next.sp.get()
+        }
+        None => m.g0_sp.get(),
+    };
+    // SAFETY: `to` is the context of a G just taken from a queue, or of this M's g0: ours to
+    // resume (SW1). `m` and `p` are not used afterwards (SW2, M3).
+    let msg = unsafe { arch::switch(g.sp.as_ptr(), to, msg) };
+    // SAFETY: whoever switched to this G did so from `leave`, or is g0, which sends 0.
+    if msg != 0 {
+        unsafe { settle(msg) };
+    }
+}
+
+/// Parks the caller until `ready` is called for it: a goroutine gives its M to the next one, a
+/// plain thread blocks. `commit` publishes the caller to its waker (PA1, PA2).
+///
+/// # Safety
+/// After `commit` exactly one `ready` will come; the caller keeps nothing derived from
+/// thread-local storage over the call.
+#[inline]
+pub(crate) unsafe fn park<C: FnOnce()>(reason: WaitReason, commit: C) {
+    match m::current() {
+        Some(m) if !std::thread::panicking() => {
+            let (g, p) = here(m);
+            g.set_waiting(reason);
+            leave(m, p, g, commit);
+        }
+        m => block(m, reason, None, NEVER, commit),
+    }
+}
+
+/// Parks the caller until `wait` is claimed, by the deadline at the latest, and returns the
+/// outcome (`claim::TIMED_OUT` or the claimer's token). As [`park`] otherwise.
+///
+/// # Safety
+/// As [`park`]: whoever claims `wait` readies its G, and claims only under a lock that the caller
+/// takes before `wait` dies (CL2), except for the timer, which this function takes care of.
+pub(crate) unsafe fn park_until<C: FnOnce()>(
+    wait: &Wait,
+    deadline: Nanos,
+    reason: WaitReason,
+    commit: C,
+) -> usize {
+    match m::current() {
+        Some(m) if !std::thread::panicking() => {
+            let (g, p) = here(m);
+            g.set_waiting(reason);
+            if deadline == NEVER {
+                leave(m, p, g, commit);
+            } else {
+                let timed = Timed::new(wait, deadline);
+                let timed_ref = &timed;
+                leave(m, p, g, move || {
+                    // SAFETY: disarmed below; the G has left its stack; commits run on an M with
+                    // a P. The deadline may pass at once: the G then waits for the lock that
+                    // `commit` releases.
+                    unsafe { timed_ref.arm() };
+                    commit();
+                });
+                timed.disarm();
+            }
+        }
+        m => block(m, reason, Some(wait), deadline, commit),
+    }
+    debug_assert_ne!(wait.outcome(), OPEN);
+    wait.outcome()
+}
+
+/// Lets the other goroutines of this P run; returns at once if there are none.
+#[inline]
+pub(crate) fn yield_now() {
+    let Some(m) = m::current().filter(|_| !std::thread::panicking()) else {
+        std::thread::yield_now();
+        return;
+    };
+    let (g, p) = here(m);
+    if pick::nobody_else(p) {
+        return;
+    }
+    g.set_status(GStatus::Runnable);
+    leave(m, p, g, move || {
+        let p = m::current().and_then(M::p).expect("commits run on an M with a P");
+        ready::push_local(p, g); // frees a P and queues a G: nobody needs to be woken for it
+    });
+}
+
+fn here(m: &'static M) -> (GRef, &'static P) {
+    let g = m.cur().expect("g0 never parks");
+    (g, m.p().expect("a running goroutine has a P"))
+}
+
+/// The caller as something that can wait: its goroutine, or its thread.
+#[inline]
+pub(crate) fn current() -> GRef {
+    match m::current() {
+        Some(m) => m.cur().expect("g0 never waits"),
+        None => foreign::current(),
+    }
+}
+
+/// Waits on the spot, blocking the OS thread: a plain thread, or a goroutine that may not leave
+/// its M (PA3).
+#[cold]
+fn block<C: FnOnce()>(
+    m: Option<&'static M>,
+    reason: WaitReason,
+    wait: Option<&Wait>,
+    deadline: Nanos,
+    commit: C,
+) {
+    let g = match m {
+        Some(m) => m.cur().expect("g0 never parks"),
+        None => foreign::current(),
+    };
+    g.set_waiting(reason);
+    g.note.clear();
+    if let Some(m) = m {
+        g.set_kind(GKind::HoldsM);
+        idle::handoff_p(m);
+    }
+    commit();
+    if !g.note.sleep_until((deadline != NEVER).then_some(deadline))
+        && !wait.is_some_and(|wait| wait.try_claim(TIMED_OUT))
+    {
+        g.note.sleep(); // claimed just now: the wake-up is on its way (CL1)
+    }
+    if let Some(m) = m {
+        g.set_kind(GKind::Goroutine);
+        idle::regain_p(m, g);
+    }
+    g.set_status(GStatus::Running);
+}

@@ -1,0 +1,73 @@
+//! Job: choosing the next G from what this P has at hand.
+//! Layer: L2 (sched)
+//! Not here: the global queue, other Ps, the poller (`find`).
+//! Invariants
+//!   PK1  Every `FAIR_TICKS`-th round is taken by g0, which looks at the global queue first and at
+//!        the local queue before the next slot: neither a full local queue nor two Gs that wake
+//!        each other through the next slot can keep the others out for longer.
+//!   PK2  While timers or network waiters exist, a round at least every `LOOK_CYCLES` is g0's too.
+
+use super::g::GRef;
+use super::global::SCHED;
+use super::m::M;
+use super::p::P;
+use super::poll;
+use crate::arch;
+use crate::sys::clock::{self, NEVER};
+use std::sync::atomic::Ordering;
+
+/// Go's constant for the global queue; a prime, so that it does not beat with a program's period.
+pub(crate) const FAIR_TICKS: u32 = 61;
+/// Some 50 us at 2 to 3 GHz: how long timers and the network may go unlooked-at.
+const LOOK_CYCLES: u64 = 128 * 1024;
+
+/// Counts a round; true if it is one that g0 must take (PK1, PK2, or this P retires).
+#[inline]
+fn g0_round(p: &'static P) -> bool {
+    let tick = p.tick.get().wrapping_add(1);
+    p.tick.set(tick);
+    tick.is_multiple_of(FAIR_TICKS) || p.id >= SCHED.procs() || look_due(p)
+}
+
+/// Whether timers and network should be looked at now (PK2).
+#[inline]
+pub(crate) fn look_due(p: &'static P) -> bool {
+    (p.timer_when.load(Ordering::Relaxed) != NEVER || poll::has_waiters())
+        && clock::cycles().wrapping_sub(p.looked.get()) > LOOK_CYCLES
+}
+
+/// The next G for a parking goroutine to switch to directly; `None` if g0 has to choose, which may
+/// find one set aside by this function (it has no stack yet, or belongs to another M).
+#[inline]
+pub(crate) fn direct(m: &'static M, p: &'static P) -> Option<GRef> {
+    if g0_round(p) {
+        return None;
+    }
+    let g = local(p)?;
+    if g.sp.get() == 0 || g.bound_m().is_some() {
+        m.set_handoff(g);
+        return None;
+    }
+    Some(g)
+}
+
+/// For a yielding goroutine: whether there is nobody to yield to here.
+#[inline]
+pub(crate) fn nobody_else(p: &'static P) -> bool {
+    !g0_round(p) && !p.has_work()
+}
+
+/// The next slot's G, else the head of the local queue.
+#[inline]
+pub(crate) fn local(p: &'static P) -> Option<GRef> {
+    p.take_next().or_else(|| queued(p))
+}
+
+/// The head of the local queue.
+#[inline]
+pub(crate) fn queued(p: &'static P) -> Option<GRef> {
+    // SAFETY: only called on the M that owns P (P1); the borrow ends here.
+    let g = unsafe { p.owned() }.queue.pop()?;
+    arch::prefetch(g.sp.get());
+    Some(g)
+}

@@ -1,0 +1,47 @@
+//! Job: the number of Ps: reading and changing GOMAXPROCS while goroutines run.
+//! Layer: L2 (sched)
+//! Not here: the default and the environment (`config`).
+//! Invariants
+//!   PR1  Nothing is stopped: a P above the new number retires when its M next schedules; until
+//!        then its goroutine runs on. (Go stops the world for this.)
+
+use super::global::{MAX_PROCS, SCHED, State};
+use super::idle;
+use super::retire::retire;
+
+/// Sets the number of Ps, clamped to `1..=MAX_PROCS`; returns the number before.
+pub(crate) fn resize(n: usize) -> usize {
+    let n = n.clamp(1, MAX_PROCS);
+    let mut state = SCHED.lock();
+    let old = SCHED.procs() as usize;
+    if n == old {
+        return old;
+    }
+    SCHED.set_procs(u32::try_from(n).expect("at most MAX_PROCS"));
+    if n > old {
+        grow(&mut state, old, n);
+        drop(state);
+        // Whoever is queued may now run in parallel.
+        for _ in old..n {
+            idle::wake_p();
+        }
+    } else {
+        let (keep, go) = state.idle_p.drain(..).partition(|p| (p.id as usize) < n);
+        state.idle_p = keep;
+        for p in go {
+            SCHED.searchers.idle_sub();
+            retire(p);
+        }
+    }
+    old
+}
+
+fn grow(state: &mut State, old: usize, n: usize) {
+    for i in old..n {
+        if i >= SCHED.made() {
+            state.push_p(SCHED.add_p());
+        } else if SCHED.p(i).retired.replace(false) {
+            state.push_p(SCHED.p(i));
+        } // else its M has not noticed yet and simply keeps it
+    }
+}

@@ -1,0 +1,79 @@
+//! Job: making Gs runnable. The only way into a run queue.
+//! Layer: L2 (sched)
+//! Not here: who runs them (`find`).
+//! Invariants
+//!   RD1  The caller owns the G (it took it out of a wait, or just made it) and gives it away here.
+//!   RD2  No lock of ours that the G might want is held (it may run before `ready` returns).
+
+use super::g::{GKind, GRef, GStatus};
+use super::global::SCHED;
+use super::idle;
+use super::list::GList;
+use super::m;
+use super::p::{P, QUEUE_MAX};
+
+/// Makes a parked G runnable: next on this P if the caller has one, else through the global queue.
+#[inline]
+pub(crate) fn ready(g: GRef) {
+    if g.kind() != GKind::Goroutine {
+        g.note.wake();
+        return;
+    }
+    g.set_status(GStatus::Runnable);
+    make_next(g);
+}
+
+/// Queues a runnable G as the next of this P; the one it displaces goes to the local tail.
+#[inline]
+pub(crate) fn make_next(g: GRef) {
+    match m::current().and_then(m::M::p) {
+        Some(p) => {
+            let displaced = p.set_next(g);
+            if let Some(old) = displaced {
+                push_local(p, old);
+            }
+            idle::wake_p_after_rmw();
+        }
+        None => push_global(g),
+    }
+}
+
+/// Queues a runnable G in the global queue.
+#[cold]
+pub(crate) fn push_global(g: GRef) {
+    SCHED.injector().push(g);
+    idle::wake_p();
+}
+
+/// Puts a runnable G at the local tail; if the queue is full, its older half goes to the global
+/// queue first. Wakes nobody. The caller's M owns `p`.
+#[inline]
+pub(crate) fn push_local(p: &'static P, g: GRef) {
+    // SAFETY: the caller's M owns P; the borrow ends with this function.
+    let queue = unsafe { &p.owned().queue };
+    if queue.len() >= QUEUE_MAX {
+        for _ in 0..QUEUE_MAX / 2 {
+            if let Some(old) = queue.pop() {
+                SCHED.injector().push(old);
+            }
+        }
+    }
+    queue.push(g);
+}
+
+/// Makes a list of parked Gs runnable (from the poller or the timers).
+pub(crate) fn ready_list(list: &mut GList) {
+    let p = m::current().and_then(m::M::p);
+    while let Some(g) = list.pop() {
+        if g.kind() != GKind::Goroutine {
+            g.note.wake();
+            continue;
+        }
+        g.set_status(GStatus::Runnable);
+        match p {
+            Some(p) => push_local(p, g),
+            None => SCHED.injector().push(g),
+        }
+        idle::wake_p();
+    }
+}

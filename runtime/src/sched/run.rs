@@ -1,0 +1,168 @@
+//! Job: the heart: an M's loop on its scheduling stack. Find a G, run it until it parks or exits,
+//!   do what it left to do, again.
+//! Layer: L2 (sched)
+//! Not here: choosing (`find`, `pick`), parking (`park`).
+//! Invariants
+//!   RN1  g0 never parks and never runs user code; destructors of results run on goroutines.
+//!   RN2  A G's stack and header are given back only after it has left its stack for good.
+//!   RN3  The message that g0 receives is 0 from an exit and a hand-over from a park; what it
+//!        sends is always 0.
+//! Orderings
+//!   E1  exited: join.swap(EXITED, Release) -> JoinHandle: join.load(Acquire)
+//!       (partner: task.rs)
+
+use std::sync::atomic::Ordering;
+
+use super::g::{GRef, GStatus, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, OUTPUT_LIVE};
+use super::m::{self, M};
+use super::park;
+use super::ready;
+use super::{fatal, find, idle, spawn, starved};
+use crate::arch::{self, Exit};
+use crate::stack::{SizeClass, Stack};
+use crate::sys::signal::AltStack;
+
+/// Body of a scheduler thread: `m` was given its first P before the thread began.
+pub(crate) fn m_main(m: &'static M) {
+    m::adopt(m);
+    let alt_stack = AltStack::install();
+    if let Err(error) = &alt_stack {
+        fatal::fatal(format_args!("no signal stack for a scheduler thread: {error}"));
+    }
+    m.note.clear(); // the wake-up that came with the first P
+    m.set_p(m.take_p());
+    let _keep = alt_stack;
+    loop {
+        let g = m.take_handoff().unwrap_or_else(|| find::find_runnable(m));
+        idle::stop_spinning(m);
+        match g.bound_m() {
+            None => execute(m, g),
+            Some(owner) => grant(m, owner),
+        }
+    }
+}
+
+/// A G that only `owner` can run is next: lend it this M's P. The owner's thread sleeps in
+/// `idle::regain_p`, deep in that very goroutine.
+fn grant(m: &'static M, owner: &'static M) {
+    let p = m.p().expect("find_runnable returns with a P");
+    m.set_p(None);
+    owner.give_p(p);
+}
+
+/// Runs `g` and whatever it switches to directly, until some G parks without a successor or exits.
+fn execute(m: &'static M, g: GRef) {
+    if g.sp.get() == 0 && !bind_stack(m, g) {
+        return;
+    }
+    g.set_status(GStatus::Running);
+    m.set_cur(Some(g));
+    let msg = if g.sp.get() == FRESH {
+        let top = stack_of(g).top();
+        // SAFETY: a stack just bound to this G; `body` catches panics and returns the g0 context
+        // of the M it ends on (SW1). g0 never leaves its thread.
+        unsafe { arch::start(m.g0_sp.as_ptr(), top, g.to_bits(), body) }
+    } else {
+        // SAFETY: `g` was taken from a queue: it has left its stack, nobody else has it (SW1, G2).
+        unsafe { arch::switch(m.g0_sp.as_ptr(), g.sp.get(), 0) }
+    };
+    let last = m.cur().expect("a goroutine switched back");
+    m.set_cur(None);
+    if msg == 0 {
+        exited(m, last);
+    } else {
+        // SAFETY: RN3: a hand-over from `park::leave`.
+        unsafe { park::settle(msg) };
+    }
+}
+
+/// `sp` of a G that has a stack but has not started on it.
+const FRESH: usize = 1;
+
+/// Gives `g` its stack. If there is none to be had, `g` waits until another goroutine exits.
+fn bind_stack(m: &'static M, g: GRef) -> bool {
+    let p = m.p().expect("goroutines run on a P");
+    // SAFETY: this M owns P (P1); the borrow ends here.
+    let stacks = &mut unsafe { p.owned() }.stacks;
+    // Without a stack the word is just the class.
+    let class = u8::try_from(g.stack.get()).ok().and_then(SizeClass::from_index);
+    let class = class.expect("set at spawn, or by `finish`");
+    match stacks.take(class) {
+        Ok(stack) => {
+            g.stack.set(stack.to_bits());
+            g.sp.set(FRESH);
+            true
+        }
+        Err(error) => {
+            starved::add(g, &error);
+            // A stack may have come back before `g` was in the list (SV1).
+            if let Ok(stack) = stacks.take(class) {
+                // SAFETY: just taken, unused.
+                unsafe { stacks.put(stack) };
+                stacks.drain();
+                starved::retry();
+            }
+            false
+        }
+    }
+}
+
+fn stack_of(g: GRef) -> Stack {
+    Stack::from_bits(g.stack.get()).expect("a goroutine that has run has a stack")
+}
+
+/// The oldest Rust frame of a goroutine.
+unsafe extern "C" fn body(g: usize) -> Exit {
+    // SAFETY: `execute` passes the G it starts.
+    let g = unsafe { GRef::from_bits(g) };
+    let task = g.task.get().expect("set at spawn");
+    if g.flag(OUTPUT_LIVE) {
+        // SAFETY: the G was revived for this by `finish`.
+        unsafe { (task.drop_output)(&g) };
+        g.set_flag(OUTPUT_LIVE, false);
+    } else {
+        // SAFETY: first run of a spawned G.
+        unsafe { (task.run)(&g) };
+    }
+    let m = m::current().expect("goroutines run on Ms");
+    Exit { to: m.g0_sp.get(), msg: 0 }
+}
+
+/// A goroutine has returned from `body` and left its stack.
+fn exited(m: &'static M, g: GRef) {
+    let p = m.p().expect("goroutines run on a P");
+    let stack = stack_of(g);
+    g.stack.set(usize::from(stack.class().index()));
+    g.sp.set(0);
+    // SAFETY: this M owns P (P1); the borrow ends with `stacks`.
+    let stacks = &mut unsafe { p.owned() }.stacks;
+    // SAFETY: RN2: the goroutine has left it for good.
+    unsafe { stacks.put(stack) };
+    if starved::any() {
+        stacks.drain(); // where every P finds it
+        starved::retry();
+    }
+    finish(g);
+}
+
+/// Completes `g`: tells whoever joins it, or frees it.
+fn finish(g: GRef) {
+    g.set_status(GStatus::Dead);
+    match g.join.swap(JOIN_EXITED, Ordering::AcqRel) {
+        // E1
+        JOIN_OPEN => {}
+        JOIN_DETACHED => {
+            if g.flag(OUTPUT_LIVE) {
+                // Detached after the result was stored: its destructor needs a goroutine (RN1).
+                g.join.store(JOIN_DETACHED, Ordering::Relaxed); // ours alone now
+                g.set_status(GStatus::Runnable);
+                ready::make_next(g);
+            } else {
+                spawn::free(g);
+            }
+        }
+        waiter if waiter & JOIN_WAKER != 0 => spawn::wake_later(waiter),
+        // SAFETY: the only other values are parked joiners, who wait for exactly this.
+        waiter => ready::ready(unsafe { GRef::from_bits(waiter) }),
+    }
+}

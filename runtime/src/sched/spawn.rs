@@ -1,0 +1,111 @@
+//! Job: making a goroutine's header and queueing it; freeing it.
+//! Layer: L2 (sched)
+//! Not here: closures, results and handles (`task`), the first run (`run`).
+//! Invariants
+//!   SP1  A header is freed once, by whoever comes second: the exit or the dropped handle.
+
+use std::panic::Location;
+use std::task::Waker;
+
+use super::ext::Ext;
+use super::g::{G, GRef, GStatus, JOIN_WAKER, Task};
+use super::gslab::{self, NoHeader};
+use super::list::GList;
+use super::m;
+use super::p;
+use super::park;
+use super::ready;
+use crate::stack::SizeClass;
+
+/// How often a spawn at the limit lets others run before it gives up.
+const LIMIT_YIELDS: u32 = 256;
+
+/// Makes a goroutine of `task` and queues it; `fill` writes its closure into the header.
+pub(crate) fn spawn(
+    task: &'static Task,
+    class: SizeClass,
+    name: Option<String>,
+    site: &'static Location<'static>,
+    fill: impl FnOnce(&G),
+) -> Result<GRef, NoHeader> {
+    let (g, id) = header()?;
+    gslab::init(g, id, class.index(), task, site);
+    if name.is_some() {
+        g.set_ext(Ext::new(id, name));
+    }
+    fill(&g);
+    ready::make_next(g);
+    Ok(g)
+}
+
+fn header() -> Result<(GRef, u64), NoHeader> {
+    let mut tries = 0;
+    loop {
+        let got = match m::current().and_then(m::M::p) {
+            Some(p) => {
+                // SAFETY: this M owns P (P1); the borrow ends with the block.
+                let owned = unsafe { p.owned() };
+                owned.take_header().map(|g| (g, owned.next_id()))
+            }
+            None => gslab::take(1)
+                .map(|mut one| (one.pop().expect("one was asked for"), p::foreign_id())),
+        };
+        match got {
+            // Goroutines that run to their end make room: let them.
+            Err(NoHeader::Limit(_)) if tries < LIMIT_YIELDS => {
+                tries += 1;
+                park::yield_now();
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Gives a header back (SP1).
+#[inline]
+pub(crate) fn free(g: GRef) {
+    g.drop_ext();
+    g.set_status(GStatus::Free);
+    match m::current().and_then(m::M::p) {
+        // SAFETY: this M owns P (P1); the borrow ends here.
+        Some(p) => unsafe { p.owned() }.give_header(g),
+        None => {
+            let mut one = GList::new();
+            one.push(g);
+            gslab::give(one);
+        }
+    }
+}
+
+/// Wakes a future that polls a join handle. Wakers are user code, which g0 may not run (RN1 of
+/// `run`), so a goroutine does it.
+#[cold]
+pub(crate) fn wake_later(tagged: usize) {
+    unsafe fn run(g: &G) {
+        // SAFETY: `fill` below stored the boxed waker's address.
+        let waker = unsafe {
+            let bits = (*g.inline.get())[0].assume_init();
+            Box::from_raw(std::ptr::with_exposed_provenance_mut::<Waker>(bits as usize))
+        };
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
+        // Nobody joins this goroutine: it is born detached.
+    }
+    unsafe fn nothing(_: &G) {}
+    unsafe fn take(_: &G, _: *mut ()) {}
+    static TASK: Task = Task { run, drop_output: nothing, take_output: take };
+
+    let bits = (tagged & !JOIN_WAKER) as u64;
+    let made = spawn(&TASK, SizeClass::MIN, None, Location::caller(), |g| {
+        // SAFETY: a header that nobody else has yet (G2).
+        unsafe { (*g.inline.get())[0].write(bits) };
+        g.join.store(super::g::JOIN_DETACHED, std::sync::atomic::Ordering::Relaxed); // not shared
+    });
+    if made.is_err() {
+        // At the limit a thread does it: a lost wake-up would be a hang.
+        std::thread::spawn(move || {
+            // SAFETY: the box that the handle registered, given up to us.
+            unsafe { Box::from_raw(std::ptr::with_exposed_provenance_mut::<Waker>(bits as usize)) }
+                .wake();
+        });
+    }
+}

@@ -1,0 +1,84 @@
+//! Job: taking work from other Ps.
+//! Layer: L2 (sched)
+//! Not here: when to steal (`find`).
+//! Invariants
+//!   ST1  Victims are visited in a fresh random order each pass; a victim's next slot is taken
+//!        only in the last pass, because its owner is about to run it with warm caches.
+//! Source: Go's stealWork; the order by a random start and a random stride coprime to the number
+//!   of Ps, which visits every P once.
+
+use crossbeam_deque::Steal;
+
+use super::g::GRef;
+use super::global::SCHED;
+use super::m::M;
+use super::p::{P, QUEUE_MAX};
+
+const PASSES: u32 = 3;
+
+/// Steals half of some P's queue into `p`'s, which is empty, and returns one of the Gs.
+pub(crate) fn steal(m: &'static M, p: &'static P) -> Option<GRef> {
+    let n = u32::try_from(SCHED.made()).expect("at most MAX_PROCS");
+    for pass in 1..=PASSES {
+        let mut victim = m.rand_below(n);
+        let stride = coprime(m.rand_below(n) + 1, n);
+        for _ in 0..n {
+            if victim != p.id
+                && let Some(g) = steal_from(SCHED.p(victim as usize), p, pass == PASSES)
+            {
+                return Some(g);
+            }
+            victim = (victim + stride) % n;
+        }
+    }
+    None
+}
+
+fn steal_from(victim: &'static P, p: &'static P, next_too: bool) -> Option<GRef> {
+    // SAFETY: this M owns `p` (P1); the borrow ends with this function.
+    let queue = unsafe { &p.owned().queue };
+    loop {
+        match victim.stealer.steal_batch_with_limit_and_pop(queue, QUEUE_MAX / 2) {
+            Steal::Success(g) => return Some(g),
+            Steal::Retry => {}
+            Steal::Empty => break,
+        }
+    }
+    if next_too { victim.take_next() } else { None }
+}
+
+/// The first number at or above `start`, wrapping within `1..=n`, that is coprime to `n`.
+fn coprime(start: u32, n: u32) -> u32 {
+    let gcd = |mut a: u32, mut b: u32| {
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let mut k = start;
+    while gcd(k, n) != 1 {
+        k = k % n + 1;
+    }
+    k
+}
+
+#[cfg(test)]
+mod tests {
+    use super::coprime;
+
+    #[test]
+    fn every_stride_visits_every_p() {
+        for n in 1..=40u32 {
+            for start in 1..=n {
+                let stride = coprime(start, n);
+                let mut seen = vec![false; n as usize];
+                let mut at = 0;
+                for _ in 0..n {
+                    seen[at as usize] = true;
+                    at = (at + stride) % n;
+                }
+                assert!(seen.iter().all(|&s| s), "n {n} stride {stride}");
+            }
+        }
+    }
+}

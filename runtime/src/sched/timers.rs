@@ -1,0 +1,158 @@
+//! Job: the deadline of a parked goroutine: arming it on a P, disarming it, expiring it.
+//! Layer: L2 (sched)
+//! Not here: the heap (`timer`), who looks when (`find`, `pick`).
+//! Invariants
+//!   TM1  A `Timed` is in the heap of the P that `p` names, or in none (null); both change only
+//!        under that heap's lock.
+//!   TM2  Expiry claims the wait under the heap's lock, and its last touch of the `Timed` is the
+//!        store of null: once `disarm` has returned, nobody looks at it or the wait.
+//!   TM3  `timer_when` of a P equals its heap's earliest deadline whenever the lock is free.
+//! Orderings
+//!   E1  expire: p.store(null, Release) -> disarm: p.load(Acquire)   expiry has let go
+//!   E2  arm: timer_when.store; fence; poll_until.load  <->  find::block: poll_until.store; fence;
+//!       timer_when.load   (one of the two sees the other: the poll is broken or ends in time)
+//!       (partner: sched/find.rs)
+
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use super::claim::{TIMED_OUT, Wait};
+use super::global::SCHED;
+use super::list::GList;
+use super::m;
+use super::p::P;
+use super::poll;
+use crate::sys::clock::{NEVER, Nanos};
+use crate::sys::lock::SpinGuard;
+use crate::sys::shim::store_load_fence;
+use crate::timer::{Storage, TimerHeap, TimerNode};
+
+/// A deadline for one wait. On the stack of the goroutine that waits.
+pub(crate) struct Timed<'a> {
+    node: TimerNode,
+    wait: &'a Wait,
+    p: AtomicPtr<P>,
+}
+
+impl<'a> Timed<'a> {
+    pub(crate) fn new(wait: &'a Wait, when: Nanos) -> Timed<'a> {
+        let node = TimerNode::new(0);
+        node.set_when(when);
+        Timed { node, wait, p: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Queues the deadline on this M's P. On expiry the wait is claimed and its G made ready, from
+    /// any thread, even before this returns.
+    ///
+    /// # Safety
+    /// `disarm` is called before the `Timed` or the wait dies or moves, and the G has left its
+    /// stack. The calling M has a P.
+    pub(crate) unsafe fn arm(&self) {
+        let p = m::current().and_then(m::M::p).expect("timers are armed on a P");
+        let when = self.node.when();
+        let node = NonNull::from(&self.node);
+        let earliest = {
+            let mut heap = lock_with_room(p);
+            self.node.set_data(ptr::from_ref(self).expose_provenance());
+            self.p.store(ptr::from_ref(p).cast_mut(), Ordering::Relaxed); // under the lock (TM1)
+            // SAFETY: pinned and alive until disarmed, by this function's contract.
+            let earliest = unsafe { heap.insert(node) };
+            if earliest {
+                p.timer_when.store(when, Ordering::Release); // E2
+            }
+            earliest
+        };
+        // This M goes on with what is queued here: whoever blocks in the poller must take over.
+        // If nothing is queued, this M is about to look for itself.
+        if earliest && p.has_work() {
+            store_load_fence(); // E2
+            poll::break_if_later(when);
+        }
+    }
+
+    /// Takes the deadline back. Afterwards nobody touches this `Timed` or its wait (TM2).
+    pub(crate) fn disarm(&self) {
+        loop {
+            let at = self.p.load(Ordering::Acquire); // E1
+            // SAFETY: null or a P, never freed (P2).
+            let Some(p) = (unsafe { at.as_ref() }) else { return };
+            let mut heap = p.timers.lock();
+            if self.p.load(Ordering::Relaxed) != at {
+                continue; // expired, or moved with a retiring P
+            }
+            // SAFETY: alive, and in this heap (TM1).
+            unsafe { heap.remove(NonNull::from(&self.node)) };
+            self.p.store(ptr::null_mut(), Ordering::Relaxed); // under the lock (TM1)
+            publish(p, &heap);
+            return;
+        }
+    }
+}
+
+/// The heap's lock, with room for one more timer; growth happens outside it (LK1 of `sys::lock`).
+fn lock_with_room(p: &P) -> SpinGuard<'_, TimerHeap> {
+    loop {
+        let heap = p.timers.lock();
+        if heap.len() < heap.capacity() {
+            return heap;
+        }
+        let larger = heap.capacity().max(32) * 2;
+        drop(heap);
+        let larger = Storage::with_capacity(larger);
+        let old = p.timers.lock().adopt(larger);
+        drop(old); // freed outside, too
+    }
+}
+
+fn publish(p: &P, heap: &TimerHeap) {
+    p.timer_when.store(heap.next().unwrap_or(NEVER), Ordering::Release); // E2
+}
+
+/// Expires what is due on `p` by `now`; the Gs whose waits were claimed go to `out`.
+pub(crate) fn expire(p: &'static P, now: Nanos, out: &mut GList) {
+    if p.timer_when.load(Ordering::Acquire) > now {
+        // E2
+        return;
+    }
+    let mut heap = p.timers.lock();
+    while let Some(node) = heap.pop_expired(now) {
+        // SAFETY: the node was queued until this moment, so its embedder is alive (TM2), and data
+        // is the embedder's address.
+        let timed = unsafe { &*ptr::with_exposed_provenance::<Timed<'_>>(node.as_ref().data()) };
+        let g = timed.wait.g();
+        if timed.wait.try_claim(TIMED_OUT) {
+            out.push(g); // CL1: ours to make ready
+        }
+        timed.p.store(ptr::null_mut(), Ordering::Release); // E1
+    }
+    publish(p, &heap);
+}
+
+/// Expires what is due on every P.
+pub(crate) fn expire_all(now: Nanos, out: &mut GList) {
+    for i in 0..SCHED.made() {
+        expire(SCHED.p(i), now, out);
+    }
+}
+
+/// The earliest deadline of all Ps.
+pub(crate) fn earliest() -> Nanos {
+    (0..SCHED.made())
+        .map(|i| SCHED.p(i).timer_when.load(Ordering::Acquire)) // E2
+        .min()
+        .unwrap_or(NEVER)
+}
+
+/// Moves all timers of a retiring P.
+pub(crate) fn move_all(from: &'static P, to: &'static P) {
+    let mut source = from.timers.lock();
+    let mut sink = to.timers.lock(); // always in this order: only P 0 is ever a sink
+    source.for_each(|node| {
+        // SAFETY: queued, so its embedder is alive; data is the embedder's address (TM2).
+        let timed = unsafe { &*ptr::with_exposed_provenance::<Timed<'_>>(node.as_ref().data()) };
+        timed.p.store(ptr::from_ref(to).cast_mut(), Ordering::Relaxed); // under both locks (TM1)
+    });
+    source.merge_into(&mut sink);
+    publish(from, &source);
+    publish(to, &sink);
+}

@@ -1,0 +1,314 @@
+//! Job: hand out stacks and take them back, the one used last first.
+//! Layer: L0 (machine)
+//! Not here: mapping (`slab`), when to trim (the caller's clock).
+//! Invariants
+//!   PL1  `warm` and `cold` of a class have capacity for every stack made in it, so giving a stack
+//!        back never allocates.
+//!   PL2  Locks are taken in the order `fresh`, `free`; making a slab holds `fresh` only, so stacks
+//!        can be given back meanwhile.
+//!
+//! A free stack is *warm* (its top pages hold memory), *cold* (trimmed) or *fresh* (the unused rest
+//! of the newest slab). The lists are outside the stacks: keeping a cold or fresh one costs no
+//! page. Reusing a warm stack is 10 to 40 times cheaper than touching another one first, hence
+//! the order in which they are tried: this P's warm, everybody's warm, cold, fresh.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+
+use parking_lot::Mutex;
+
+use super::advise::{advise, range};
+use super::class::{GUARD_BYTES, PAGE, SizeClass};
+use super::error::StackError;
+use super::slab;
+
+/// Stacks a [`LocalCache`] holds: 256 KiB of warm memory a P.
+pub(super) const LOCAL: usize = 64;
+/// Stacks moved between a cache and the common list at a time.
+pub(super) const BATCH: usize = LOCAL / 2;
+/// Stacks trimmed at a time, without the lock.
+const TRIM_BATCH: usize = 512;
+
+/// A stack: a name for it, not its owner. One word: the high end (a multiple of the page size)
+/// plus the class index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(transparent)]
+pub(crate) struct Stack(NonZeroUsize);
+
+impl Stack {
+    fn new(top: usize, class: SizeClass) -> Stack {
+        debug_assert!(top != 0 && top.is_multiple_of(PAGE));
+        Stack(NonZeroUsize::new(top | usize::from(class.index())).expect("no stack ends at 0"))
+    }
+
+    /// One word that [`from_bits`](Self::from_bits) turns back; never 0.
+    #[inline]
+    pub(crate) fn to_bits(self) -> usize {
+        self.0.get()
+    }
+
+    /// The stack behind a word from [`to_bits`](Self::to_bits); `None` for 0.
+    #[inline]
+    pub(crate) fn from_bits(bits: usize) -> Option<Stack> {
+        NonZeroUsize::new(bits).map(Stack)
+    }
+
+    /// The exclusive high end, a multiple of 4096.
+    #[inline]
+    pub(crate) fn top(self) -> usize {
+        self.0.get() & !(PAGE - 1)
+    }
+
+    #[inline]
+    pub(crate) fn class(self) -> SizeClass {
+        let index = (self.0.get() & (PAGE - 1)) as u8;
+        SizeClass::from_index(index).expect("the word is from `to_bits`")
+    }
+
+    /// The lowest usable address: the guard's exclusive end.
+    #[inline]
+    pub(crate) fn limit(self) -> usize {
+        self.top() - self.class().usable()
+    }
+}
+
+/// Free stacks of one class that have been used.
+struct Free {
+    /// The one used last is at the back.
+    warm: VecDeque<Stack>,
+    cold: Vec<Stack>,
+    /// Least length of `warm` since the last [`trim_idle`]: that many sat idle all along.
+    low_water: usize,
+}
+
+impl Free {
+    fn push(&mut self, stacks: &[Stack]) {
+        debug_assert!(self.warm.len() + stacks.len() <= self.warm.capacity()); // PL1
+        self.warm.extend(stacks);
+    }
+
+    fn pop(&mut self) -> Option<Stack> {
+        let warm = self.warm.pop_back();
+        self.low_water = self.low_water.min(self.warm.len());
+        warm.or_else(|| self.cold.pop())
+    }
+
+    fn reserve(&mut self, stacks: usize) -> Result<(), StackError> {
+        let warm = self.warm.try_reserve(stacks - self.warm.len());
+        let cold = self.cold.try_reserve(stacks - self.cold.len());
+        warm.and(cold).map_err(|_| StackError::Lists { stacks })
+    }
+}
+
+/// Stacks of one class that nobody has used yet.
+struct Fresh {
+    next_base: usize,
+    end: usize,
+    /// Stacks of the newest slab; 0 before the first.
+    slab_count: usize,
+    /// Stacks of all slabs.
+    total: usize,
+}
+
+/// All stacks of one class that no [`LocalCache`] holds.
+pub(super) struct ClassPool {
+    free: Mutex<Free>,
+    fresh: Mutex<Fresh>,
+}
+
+static POOLS: [ClassPool; SizeClass::COUNT] = [const { ClassPool::new() }; SizeClass::COUNT];
+
+impl ClassPool {
+    const fn new() -> ClassPool {
+        let free = Free { warm: VecDeque::new(), cold: Vec::new(), low_water: 0 };
+        let fresh = Fresh { next_base: 0, end: 0, slab_count: 0, total: 0 };
+        ClassPool { free: Mutex::new(free), fresh: Mutex::new(fresh) }
+    }
+
+    pub(super) fn of(class: SizeClass) -> &'static ClassPool {
+        &POOLS[usize::from(class.index())]
+    }
+
+    fn take_fresh(&self, class: SizeClass) -> Result<Stack, StackError> {
+        let mut fresh = self.fresh.lock();
+        if fresh.next_base == fresh.end {
+            let want = match fresh.slab_count {
+                0 => slab::first_count(class),
+                count => slab::next_count(class, count),
+            };
+            self.free.lock().reserve(fresh.total + want)?; // PL1
+            let span = slab::create(class, want)?;
+            (fresh.next_base, fresh.end) = (span.base, span.end());
+            fresh.slab_count = span.count;
+            fresh.total += span.count;
+        }
+        fresh.next_base += class.stride();
+        Ok(Stack::new(fresh.next_base, class))
+    }
+
+    /// Gives the memory of the oldest warm stacks back to the kernel, all but `keep(list)`.
+    fn trim(&self, keep: impl FnOnce(&mut Free) -> usize) -> usize {
+        let keep = keep(&mut self.free.lock());
+        let mut batch = Vec::with_capacity(TRIM_BATCH);
+        let mut ranges = Vec::with_capacity(TRIM_BATCH);
+        let mut trimmed = 0;
+        loop {
+            {
+                let mut free = self.free.lock();
+                let excess = free.warm.len().saturating_sub(keep).min(TRIM_BATCH);
+                batch.extend(free.warm.drain(..excess));
+                free.low_water = free.low_water.min(free.warm.len());
+            }
+            if batch.is_empty() {
+                return trimmed;
+            }
+            let usable = batch.iter().map(|stack| range(stack.limit(), stack.class().usable()));
+            ranges.extend(usable);
+            // SAFETY: the stacks were taken off the list, so they are ours and hold nothing that
+            // anybody relies on (ST3); the ranges leave out the guards (ST1).
+            let done = unsafe { advise(&ranges, libc::MADV_DONTNEED) };
+            let mut free = self.free.lock();
+            if done.is_err() {
+                // Locked memory cannot be given back; they stay as good as they were.
+                batch.drain(..).rev().for_each(|stack| free.warm.push_front(stack));
+                return trimmed;
+            }
+            trimmed += batch.len();
+            free.cold.append(&mut batch);
+            ranges.clear();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn trim_to(&self, keep: usize) -> usize {
+        self.trim(|_| keep)
+    }
+
+    #[cfg(test)]
+    pub(super) fn trim_unused(&self) -> usize {
+        self.trim(unused)
+    }
+
+    /// Lengths of the warm and the cold list.
+    #[cfg(test)]
+    pub(super) fn lens(&self) -> (usize, usize) {
+        let free = self.free.lock();
+        (free.warm.len(), free.cold.len())
+    }
+}
+
+/// What to keep so that the stacks idle since the last call go.
+fn unused(free: &mut Free) -> usize {
+    let idle = std::mem::replace(&mut free.low_water, free.warm.len());
+    free.warm.len() - idle
+}
+
+/// Gives memory of free stacks back to the kernel, except for the `keep` used last of each class.
+/// Returns how many stacks it was. They remain free stacks. Makes system calls.
+pub(crate) fn trim(keep: usize) -> usize {
+    POOLS.iter().map(|pool| pool.trim(|_| keep)).sum()
+}
+
+/// As [`trim`], for the stacks that nobody has needed since the last call: to be called every few
+/// seconds.
+pub(crate) fn trim_idle() -> usize {
+    POOLS.iter().map(|pool| pool.trim(unused)).sum()
+}
+
+/// Free stacks of one P. Only its owner touches it: no lock, no atomics.
+pub(crate) struct LocalCache {
+    class: SizeClass,
+    len: usize,
+    /// The first `len` are stacks, the one used last at the end.
+    stacks: [Option<Stack>; LOCAL],
+}
+
+impl LocalCache {
+    /// A cache for the class that most goroutines use; others are served without it.
+    pub(crate) const fn new(class: SizeClass) -> LocalCache {
+        LocalCache { class, len: 0, stacks: [None; LOCAL] }
+    }
+
+    /// A stack that nobody uses. Its contents are unspecified.
+    #[inline]
+    pub(crate) fn take(&mut self, class: SizeClass) -> Result<Stack, StackError> {
+        if class == self.class
+            && let Some(last) = self.len.checked_sub(1)
+            && let Some(stack) = self.stacks[last]
+        {
+            self.len = last;
+            return Ok(stack);
+        }
+        self.take_common(class)
+    }
+
+    #[cold]
+    fn take_common(&mut self, class: SizeClass) -> Result<Stack, StackError> {
+        let pool = ClassPool::of(class);
+        {
+            let mut free = pool.free.lock();
+            if let Some(stack) = free.pop() {
+                if class == self.class {
+                    self.fill(&mut free);
+                }
+                return Ok(stack);
+            }
+        }
+        pool.take_fresh(class)
+    }
+
+    /// Moves the rest of a batch of warm stacks here, in their order.
+    fn fill(&mut self, free: &mut Free) {
+        let rest = free.warm.len() - free.warm.len().min(BATCH - 1);
+        for stack in free.warm.drain(rest..) {
+            self.stacks[self.len] = Some(stack);
+            self.len += 1;
+        }
+        free.low_water = free.low_water.min(rest);
+    }
+
+    /// Gives a used stack back.
+    ///
+    /// # Safety
+    /// The stack came from a `take`, was not given back since, and nobody uses it any more (ST3).
+    #[inline]
+    pub(crate) unsafe fn put(&mut self, stack: Stack) {
+        if stack.class() == self.class && self.len < LOCAL {
+            self.stacks[self.len] = Some(stack);
+            self.len += 1;
+        } else {
+            self.put_common(stack);
+        }
+    }
+
+    #[cold]
+    fn put_common(&mut self, stack: Stack) {
+        if stack.class() != self.class {
+            ClassPool::of(stack.class()).free.lock().push(&[stack]);
+            return;
+        }
+        self.give(BATCH);
+        self.stacks[self.len] = Some(stack);
+        self.len += 1;
+    }
+
+    /// Gives all stacks to the other Ps.
+    pub(crate) fn drain(&mut self) {
+        self.give(self.len);
+    }
+
+    /// Moves the `count` oldest to the common list.
+    fn give(&mut self, count: usize) {
+        let mut free = ClassPool::of(self.class).free.lock();
+        self.stacks[..count].iter().flatten().for_each(|&stack| free.push(&[stack]));
+        drop(free);
+        self.stacks.copy_within(count..self.len, 0);
+        self.len -= count;
+    }
+}
+
+impl Drop for LocalCache {
+    fn drop(&mut self) {
+        self.drain();
+    }
+}
