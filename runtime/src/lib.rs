@@ -30,6 +30,8 @@ mod sys;
 mod task;
 mod timer;
 
+pub mod net;
+
 pub use goroutine::{
     Goroutine, GoroutineId, current, is_goroutine, park, park_timeout, sleep, sleep_until,
     yield_now,

@@ -24,6 +24,7 @@ use super::pick::{self, FAIR_TICKS};
 use super::ready::ready_list;
 use super::{poll, steal, timers};
 use crate::sys::clock::{self, NEVER};
+use crate::sys::shim::store_load_fence;
 
 /// The next G for `m`, which may sleep before it has one. The M owns a P afterwards.
 pub(crate) fn find_runnable(m: &'static M) -> GRef {
@@ -135,6 +136,7 @@ fn go_idle(m: &'static M) {
         }
         idle::release_p(&mut state, m);
     }
+    store_load_fence(); // against `park::block`, whose thread waits for descriptors without an M
     if m.spinning.replace(false) {
         SCHED.searchers.retire(); // SR1: and now look again
         if idle::any_work() && search_again(m) {

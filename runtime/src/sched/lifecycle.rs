@@ -3,7 +3,7 @@
 //! Not here: settings (`config`), the entry macros (`entry`).
 //!
 //! 1. The settings are read.
-//! 2. The fault handler for stack guards is installed.
+//! 2. The fault handler for stack guards is installed, and the panic hook that names goroutines.
 //! 3. The limit on goroutines is set from memory.
 //! 4. The Ps are made and put on the idle list. Threads come with the first work.
 //!
@@ -13,7 +13,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::global::SCHED;
-use super::{gslab, m, report, run};
+use super::{gslab, hook, m, report, run};
 use crate::config;
 use crate::stack;
 use crate::sys::signal;
@@ -35,6 +35,7 @@ fn start() {
     let settings = config::settings(); // step 1
     stack::choose_guard(settings.guard);
     signal::install(report::on_overflow); // step 2
+    hook::install();
     gslab::set_limit(settings.max_goroutines); // step 3
     SCHED.set_m_entry(run::m_main);
     let mut state = SCHED.lock();

@@ -27,6 +27,7 @@ pub(crate) mod foreign;
 pub(crate) mod g;
 pub(crate) mod global;
 pub(crate) mod gslab;
+mod hook;
 mod idle;
 pub(crate) mod lifecycle;
 pub(crate) mod list;

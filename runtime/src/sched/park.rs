@@ -18,6 +18,7 @@ use super::g::{GKind, GRef, GStatus, WaitReason};
 use super::idle;
 use super::m::{self, M};
 use super::pick;
+use super::poll;
 use super::ready;
 use super::timers::Timed;
 use super::{foreign, p::P};
@@ -185,6 +186,9 @@ fn block<C: FnOnce()>(
         idle::handoff_p(m);
     }
     commit();
+    if poll::has_waiters() && !poll::is_manned() {
+        idle::wake_p(); // a searcher that finds nothing mans the poller; nobody else may come by
+    }
     if !g.note.sleep_until((deadline != NEVER).then_some(deadline))
         && !wait.is_some_and(|wait| wait.try_claim(TIMED_OUT))
     {

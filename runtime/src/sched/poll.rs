@@ -10,43 +10,131 @@
 //!       <->  break_if_later: timer published; fence; poll_until is read.
 //!       (partner: sched/timers.rs)
 
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::claim::FIRST_TOKEN;
+use gusty_netpoll::{Deadline, Poller, Sink, Source};
+
+use super::claim::{FIRST_TOKEN, Wait};
 use super::global::SCHED;
 use super::list::GList;
+use super::fatal;
 use crate::sys::clock::{NEVER, Nanos};
-use crate::sys::note::Note;
 use crate::sys::shim::store_load_fence;
 
 /// The claim token of a wait that readiness ended.
 pub(crate) const READY: usize = FIRST_TOKEN;
-static NOTE: Note = Note::new();
-static BUSY: AtomicBool = AtomicBool::new(false);
-pub(crate) fn has_waiters() -> bool {
-    false
+
+static POLLER: OnceLock<Poller> = OnceLock::new();
+/// Somebody holds the turn (PO1).
+static TURN: AtomicBool = AtomicBool::new(false);
+
+/// Collects the Gs whose waits the poller could claim.
+struct Claimed<'a>(&'a mut GList);
+
+impl Sink for Claimed<'_> {
+    unsafe fn claim(&mut self, waiter: usize) -> bool {
+        // SAFETY: waiters are addresses of waits (`net::fd`), alive by the caller's contract.
+        let wait = unsafe { &*std::ptr::with_exposed_provenance::<Wait>(waiter) };
+        let g = wait.g();
+        let won = wait.try_claim(READY);
+        if won {
+            self.0.push(g); // CL1: ours to make ready
+        }
+        won
+    }
 }
-pub(crate) fn now(_: &mut GList) {}
-pub(crate) struct Turn;
+
+/// The poller, made at its first use: the first socket or the first timer that somebody has to
+/// sleep for.
+fn poller() -> io::Result<&'static Poller> {
+    match POLLER.get() {
+        Some(poller) => Ok(poller),
+        None => {
+            let made = Poller::new()?;
+            Ok(POLLER.get_or_init(|| made))
+        }
+    }
+}
+
+/// Registers a descriptor for edges of both directions.
+pub(crate) fn register(fd: RawFd) -> io::Result<Source> {
+    poller()?.register(fd)
+}
+
+/// Wakes everybody who waits on `source` with an error and forgets its descriptor.
+pub(crate) fn close(source: &Source) {
+    let mut list = GList::new();
+    // An error here means that the kernel knew nothing of the descriptor: nothing to undo.
+    let _ = source.close(&mut Claimed(&mut list));
+    super::ready::ready_list(&mut list);
+}
+
+/// Whether anybody waits for a descriptor.
+#[inline]
+pub(crate) fn has_waiters() -> bool {
+    POLLER.get().is_some_and(|poller| poller.waiters() != 0)
+}
+
+/// Takes what is ready without blocking, unless somebody else is polling.
+pub(crate) fn now(out: &mut GList) {
+    if let Some(poller) = POLLER.get().filter(|poller| poller.waiters() != 0) {
+        poll(poller, Deadline::Now, out);
+    }
+}
+
+fn poll(poller: &Poller, deadline: Deadline, out: &mut GList) {
+    if let Err(error) = poller.poll(deadline, &mut Claimed(out)) {
+        fatal::fatal(format_args!("the network poller failed: {error}"));
+    }
+}
+
+/// The right to block in the poller (PO1).
+pub(crate) struct Turn(());
+
+/// Announces that the caller is going to block; `None` if somebody else does.
 pub(crate) fn begin_blocking() -> Option<Turn> {
-    if BUSY.swap(true, Ordering::AcqRel) {
+    if TURN.swap(true, Ordering::Acquire) {
+        // partner: `Turn::wait`
         return None;
     }
-    SCHED.poll_until.store(NEVER, Ordering::SeqCst);
-    store_load_fence();
-    Some(Turn)
+    SCHED.poll_until.store(NEVER, Ordering::Relaxed); // ordered by the fence
+    store_load_fence(); // E2
+    Some(Turn(()))
 }
+
 impl Turn {
-    pub(crate) fn wait(self, when: Nanos, _: &mut GList) {
-        SCHED.poll_until.store(when, Ordering::SeqCst);
-        NOTE.sleep_until((when != NEVER).then_some(when));
-        SCHED.poll_until.store(0, Ordering::SeqCst);
-        BUSY.store(false, Ordering::Release);
+    /// Blocks until an event, a break, or `until`.
+    pub(crate) fn wait(self, until: Nanos, out: &mut GList) {
+        SCHED.poll_until.store(until, Ordering::Relaxed); // E2: whoever reads NEVER breaks as well
+        match poller() {
+            Ok(poller) => {
+                let deadline = if until == NEVER { Deadline::Never } else { Deadline::At(until) };
+                poll(poller, deadline, out);
+            }
+            Err(error) => fatal::fatal(format_args!("cannot make the network poller: {error}")),
+        }
+        SCHED.poll_until.store(0, Ordering::Relaxed); // a late break only costs an empty poll
+        TURN.store(false, Ordering::Release); // partner: `begin_blocking`
     }
 }
+
+/// Ends the blocking poll if it would last beyond `when`, a deadline published before.
 pub(crate) fn break_if_later(when: Nanos) {
-    let until = SCHED.poll_until.load(Ordering::SeqCst);
-    if until != 0 && when < until {
-        NOTE.wake();
+    store_load_fence(); // E2
+    if when < SCHED.poll_until.load(Ordering::Relaxed)
+        && let Ok(poller) = poller()
+    {
+        // Failing to write to our own eventfd would mean that it is gone.
+        if let Err(error) = poller.notify() {
+            fatal::fatal(format_args!("cannot break the network poll: {error}"));
+        }
     }
+}
+
+/// Whether an M blocks in the poller, or is about to.
+pub(crate) fn is_manned() -> bool {
+    SCHED.poll_until.load(Ordering::Relaxed) != 0 // ordered by the callers' fences
 }

@@ -15,6 +15,7 @@ use super::m;
 use super::p;
 use super::park;
 use super::ready;
+use crate::config;
 use crate::stack::SizeClass;
 
 /// How often a spawn at the limit lets others run before it gives up.
@@ -95,7 +96,7 @@ pub(crate) fn wake_later(tagged: usize) {
     static TASK: Task = Task { run, drop_output: nothing, take_output: take };
 
     let bits = (tagged & !JOIN_WAKER) as u64;
-    let made = spawn(&TASK, SizeClass::MIN, None, Location::caller(), |g| {
+    let made = spawn(&TASK, config::settings().stack, None, Location::caller(), |g| {
         // SAFETY: a header that nobody else has yet (G2).
         unsafe { (*g.inline.get())[0].write(bits) };
         g.join.store(super::g::JOIN_DETACHED, std::sync::atomic::Ordering::Relaxed); // not shared

@@ -24,7 +24,6 @@ use super::p::P;
 use super::poll;
 use crate::sys::clock::{NEVER, Nanos};
 use crate::sys::lock::SpinGuard;
-use crate::sys::shim::store_load_fence;
 use crate::timer::{Storage, TimerHeap, TimerNode};
 
 /// A deadline for one wait. On the stack of the goroutine that waits.
@@ -65,8 +64,7 @@ impl<'a> Timed<'a> {
         // This M goes on with what is queued here: whoever blocks in the poller must take over.
         // If nothing is queued, this M is about to look for itself.
         if earliest && p.has_work() {
-            store_load_fence(); // E2
-            poll::break_if_later(when);
+            poll::break_if_later(when); // E2
         }
     }
 

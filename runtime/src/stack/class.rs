@@ -29,8 +29,6 @@ pub(crate) struct SizeClass(u8);
 impl SizeClass {
     /// How many classes there are; every [`index`](Self::index) is below it.
     pub(crate) const COUNT: usize = (MAX_SHIFT - MIN_SHIFT + 1) as usize;
-    /// 64 KiB.
-    pub(crate) const MIN: SizeClass = SizeClass(0);
     /// 1 GiB.
     pub(crate) const MAX: SizeClass = SizeClass(Self::COUNT as u8 - 1);
 

@@ -23,7 +23,8 @@ pub(crate) enum StackError {
 impl StackError {
     /// Might a smaller request succeed?
     pub(super) fn is_out_of_memory(self) -> bool {
-        matches!(self, Self::Mmap { errno, .. } | Self::Guard { errno, .. } if errno == libc::ENOMEM)
+        let (Self::Mmap { errno, .. } | Self::Guard { errno, .. }) = self else { return false };
+        errno == libc::ENOMEM
     }
 }
 

@@ -18,7 +18,7 @@ use std::num::NonZeroUsize;
 use parking_lot::Mutex;
 
 use super::advise::{advise, range};
-use super::class::{GUARD_BYTES, PAGE, SizeClass};
+use super::class::{PAGE, SizeClass};
 use super::error::StackError;
 use super::slab;
 
@@ -65,6 +65,12 @@ impl Stack {
         SizeClass::from_index(index).expect("the word is from `to_bits`")
     }
 
+    /// [`class`](Self::class) compared, without a detour.
+    #[inline]
+    fn is_of(self, class: SizeClass) -> bool {
+        self.0.get() & (PAGE - 1) == usize::from(class.index())
+    }
+
     /// The lowest usable address: the guard's exclusive end.
     #[inline]
     pub(crate) fn limit(self) -> usize {
@@ -82,9 +88,9 @@ struct Free {
 }
 
 impl Free {
-    fn push(&mut self, stacks: &[Stack]) {
-        debug_assert!(self.warm.len() + stacks.len() <= self.warm.capacity()); // PL1
-        self.warm.extend(stacks);
+    fn push(&mut self, stack: Stack) {
+        debug_assert!(self.warm.len() < self.warm.capacity()); // PL1
+        self.warm.push_back(stack);
     }
 
     fn pop(&mut self) -> Option<Stack> {
@@ -146,18 +152,19 @@ impl ClassPool {
         Ok(Stack::new(fresh.next_base, class))
     }
 
-    /// Gives the memory of the oldest warm stacks back to the kernel, all but `keep(list)`.
-    fn trim(&self, keep: impl FnOnce(&mut Free) -> usize) -> usize {
-        let keep = keep(&mut self.free.lock());
-        let mut batch = Vec::with_capacity(TRIM_BATCH);
-        let mut ranges = Vec::with_capacity(TRIM_BATCH);
+    /// Gives the memory of the `excess(list)` oldest warm stacks back to the kernel.
+    fn trim(&self, excess: impl FnOnce(&mut Free) -> usize) -> usize {
+        let mut excess = excess(&mut self.free.lock());
+        let mut batch = Vec::with_capacity(excess.min(TRIM_BATCH));
+        let mut ranges = Vec::with_capacity(excess.min(TRIM_BATCH));
         let mut trimmed = 0;
         loop {
             {
                 let mut free = self.free.lock();
-                let excess = free.warm.len().saturating_sub(keep).min(TRIM_BATCH);
-                batch.extend(free.warm.drain(..excess));
+                let count = excess.min(TRIM_BATCH).min(free.warm.len());
+                batch.extend(free.warm.drain(..count));
                 free.low_water = free.low_water.min(free.warm.len());
+                excess -= count;
             }
             if batch.is_empty() {
                 return trimmed;
@@ -179,16 +186,6 @@ impl ClassPool {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn trim_to(&self, keep: usize) -> usize {
-        self.trim(|_| keep)
-    }
-
-    #[cfg(test)]
-    pub(super) fn trim_unused(&self) -> usize {
-        self.trim(unused)
-    }
-
     /// Lengths of the warm and the cold list.
     #[cfg(test)]
     pub(super) fn lens(&self) -> (usize, usize) {
@@ -197,22 +194,17 @@ impl ClassPool {
     }
 }
 
-/// What to keep so that the stacks idle since the last call go.
-fn unused(free: &mut Free) -> usize {
-    let idle = std::mem::replace(&mut free.low_water, free.warm.len());
-    free.warm.len() - idle
-}
-
 /// Gives memory of free stacks back to the kernel, except for the `keep` used last of each class.
 /// Returns how many stacks it was. They remain free stacks. Makes system calls.
 pub(crate) fn trim(keep: usize) -> usize {
-    POOLS.iter().map(|pool| pool.trim(|_| keep)).sum()
+    POOLS.iter().map(|pool| pool.trim(|free| free.warm.len().saturating_sub(keep))).sum()
 }
 
 /// As [`trim`], for the stacks that nobody has needed since the last call: to be called every few
 /// seconds.
 pub(crate) fn trim_idle() -> usize {
-    POOLS.iter().map(|pool| pool.trim(unused)).sum()
+    let idle = |free: &mut Free| std::mem::replace(&mut free.low_water, free.warm.len());
+    POOLS.iter().map(|pool| pool.trim(idle)).sum()
 }
 
 /// Free stacks of one P. Only its owner touches it: no lock, no atomics.
@@ -273,7 +265,7 @@ impl LocalCache {
     /// The stack came from a `take`, was not given back since, and nobody uses it any more (ST3).
     #[inline]
     pub(crate) unsafe fn put(&mut self, stack: Stack) {
-        if stack.class() == self.class && self.len < LOCAL {
+        if stack.is_of(self.class) && self.len < LOCAL {
             self.stacks[self.len] = Some(stack);
             self.len += 1;
         } else {
@@ -283,8 +275,8 @@ impl LocalCache {
 
     #[cold]
     fn put_common(&mut self, stack: Stack) {
-        if stack.class() != self.class {
-            ClassPool::of(stack.class()).free.lock().push(&[stack]);
+        if !stack.is_of(self.class) {
+            ClassPool::of(stack.class()).free.lock().push(stack);
             return;
         }
         self.give(BATCH);
@@ -300,7 +292,7 @@ impl LocalCache {
     /// Moves the `count` oldest to the common list.
     fn give(&mut self, count: usize) {
         let mut free = ClassPool::of(self.class).free.lock();
-        self.stacks[..count].iter().flatten().for_each(|&stack| free.push(&[stack]));
+        self.stacks[..count].iter().flatten().for_each(|&stack| free.push(stack));
         drop(free);
         self.stacks.copy_within(count..self.len, 0);
         self.len -= count;

@@ -6,7 +6,7 @@ use super::class::{GUARD_BYTES, PAGE, SizeClass};
 use super::guard::{GuardKind, Guards, Span};
 use super::pool::{BATCH, ClassPool, LOCAL};
 use super::registry::{Hit, Table};
-use super::{LocalCache, Stack, StackError, find, slab};
+use super::{LocalCache, Stack, StackError, find, slab, trim, trim_idle};
 
 fn class(kib: usize) -> SizeClass {
     SizeClass::for_size(kib << 10).unwrap()
@@ -158,10 +158,26 @@ fn a_stack_is_one_word() {
     assert_eq!(Stack::from_bits(0), None);
 }
 
-// The tests of the pool take a class each, as pools are shared by the process.
+/// Runs the rest of the test of this name in a process of its own: true there. Pools are shared by
+/// a process, and limits cannot be lifted again.
+fn alone(test: &str) -> bool {
+    const TEST: &str = "GUSTY_TEST_ALONE";
+    if std::env::var(TEST).is_ok_and(|name| name == test) {
+        return true;
+    }
+    let name = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let output = child.args(["--exact", &name]).env(TEST, test).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    false
+}
 
 #[test]
 fn the_last_stack_put_is_the_next_taken() {
+    if !alone("the_last_stack_put_is_the_next_taken") {
+        return;
+    }
     let class = class(4 << 10);
     let mut cache = LocalCache::new(class);
     let stacks: Vec<_> = (0..10).map(|_| cache.take(class).unwrap()).collect();
@@ -173,6 +189,9 @@ fn the_last_stack_put_is_the_next_taken() {
 
 #[test]
 fn a_full_cache_shares_its_older_half() {
+    if !alone("a_full_cache_shares_its_older_half") {
+        return;
+    }
     let class = class(2 << 10);
     let pool = ClassPool::of(class);
     let mut cache = LocalCache::new(class);
@@ -191,7 +210,7 @@ fn a_full_cache_shares_its_older_half() {
     assert_eq!(other.take(class), Ok(stacks[BATCH - 2]));
 
     // A class that is not the cache's own goes straight to the common list.
-    let mut foreign = LocalCache::new(SizeClass::MIN);
+    let mut foreign = LocalCache::new(self::class(64));
     for &stack in &stacks[BATCH - 2..BATCH] {
         // SAFETY: taken by `other` and not used.
         unsafe { foreign.put(stack) };
@@ -212,6 +231,9 @@ fn a_full_cache_shares_its_older_half() {
 
 #[test]
 fn trim_frees_memory_and_keeps_guards() {
+    if !alone("trim_frees_memory_and_keeps_guards") {
+        return;
+    }
     let class = class(512);
     let pool = ClassPool::of(class);
     let mut cache = LocalCache::new(class);
@@ -224,13 +246,13 @@ fn trim_frees_memory_and_keeps_guards() {
         unsafe { cache.put(stack) };
     }
     cache.drain();
-    assert_eq!(pool.trim_to(3), 5);
+    assert_eq!(trim(3), 5);
     assert_eq!(pool.lens(), (3, 5));
     for (index, &stack) in stacks.iter().enumerate() {
         assert_eq!(pages_in_memory(stack), if index < 5 { 0 } else { 2 });
         assert_ne!(signal_of_touch(stack.limit() - 1), 0);
     }
-    assert_eq!(pool.trim_to(3), 0);
+    assert_eq!(trim(3), 0);
     // The warm ones come first, then the cold ones, none of them anew.
     let again: Vec<_> = (0..8).map(|_| cache.take(class).unwrap()).collect();
     assert_eq!(again[..3], [stacks[7], stacks[6], stacks[5]]);
@@ -239,19 +261,22 @@ fn trim_frees_memory_and_keeps_guards() {
 
 #[test]
 fn trim_of_the_idle_spares_what_was_needed() {
+    if !alone("trim_of_the_idle_spares_what_was_needed") {
+        return;
+    }
     let class = class(16 << 10);
     let pool = ClassPool::of(class);
     let mut cache = LocalCache::new(class);
-    let mut elsewhere = LocalCache::new(SizeClass::MIN);
+    let mut elsewhere = LocalCache::new(self::class(64));
     let stacks: Vec<_> = (0..6).map(|_| cache.take(class).unwrap()).collect();
     // SAFETY: all were taken above and are not used.
     stacks.iter().for_each(|&stack| unsafe { elsewhere.put(stack) });
-    assert_eq!(pool.trim_unused(), 0, "all were in use since the last call");
+    assert_eq!(trim_idle(), 0, "all were in use since the last call");
     let needed = [elsewhere.take(class).unwrap(), elsewhere.take(class).unwrap()];
     // SAFETY: taken above and not used.
     needed.iter().for_each(|&stack| unsafe { elsewhere.put(stack) });
-    assert_eq!(pool.trim_unused(), 4);
-    assert_eq!(pool.trim_unused(), 2);
+    assert_eq!(trim_idle(), 4);
+    assert_eq!(trim_idle(), 2);
     assert_eq!(pool.lens(), (0, 6));
 }
 
@@ -273,20 +298,10 @@ fn forty_thousand_stacks() {
     }
 }
 
-/// Runs one of the tests below in a process of its own, where `variable` is set.
-fn in_child(test: &str, variable: &str) {
-    let name = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    let output = child.args(["--exact", &name]).env(variable, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
-}
-
 #[test]
 fn address_space_exhaustion_is_a_named_error() {
-    const CHILD: &str = "GUSTY_TEST_RLIMIT_AS";
-    if std::env::var_os(CHILD).is_none() {
-        return in_child("address_space_exhaustion_is_a_named_error", CHILD);
+    if !alone("address_space_exhaustion_is_a_named_error") {
+        return;
     }
     let limit = libc::rlimit { rlim_cur: 1 << 30, rlim_max: 1 << 30 };
     // SAFETY: a valid limit.
@@ -306,9 +321,8 @@ fn address_space_exhaustion_is_a_named_error() {
 
 #[test]
 fn guards_do_not_need_process_madvise() {
-    const CHILD: &str = "GUSTY_TEST_NO_PROCESS_MADVISE";
-    if std::env::var_os(CHILD).is_none() {
-        return in_child("guards_do_not_need_process_madvise", CHILD);
+    if !alone("guards_do_not_need_process_madvise") {
+        return;
     }
     forbid(libc::SYS_process_madvise);
     let mut guards = Guards::new(GuardKind::Auto);

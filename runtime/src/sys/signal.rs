@@ -2,33 +2,34 @@
 //! Layer: L0 (machine)
 //! Not here: guards (`stack`), the preemption signal, who runs here (a hook answers that).
 //! Invariants
-//!   SG1  Up to the end of the report's first line the handler only does what is
+//!   SG1  Up to the end of the report's first lines the handler only does what is
 //!        async-signal-safe: it calls no allocator and takes no lock.
 //!   SG2  Once a report has begun the process ends: by the report, by a second fault in it, or by
 //!        the alarm if it hangs (the overflow may have hit a holder of the allocator's lock).
 //!
-//! The handler runs on the M's alternate stack, as the goroutine's own has no room left. Guards made
-//! by userfaultfd are felt as SIGBUS, all others as SIGSEGV.
+//! The handler runs on the M's alternate stack, as the goroutine's own has no room left. Guards
+//! made by userfaultfd are felt as SIGBUS, all others as SIGSEGV.
+
+mod altstack;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use altstack::AltStack;
 
 use std::backtrace::Backtrace;
 use std::fmt::{self, Write as _};
-use std::io;
-use std::marker::PhantomData;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use libc::{SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV, c_int, c_void, siginfo_t, stack_t, ucontext_t};
+use libc::{SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV, c_int, c_void, siginfo_t, ucontext_t};
 
 use crate::stack::{self, Hit};
 
 /// Seconds a report may take.
 const REPORT_SECONDS: u32 = 3;
-/// Lines of backtrace: about 20 frames.
-const BACKTRACE_LINES: usize = 40;
-/// An alternate stack: a backtrace takes 20 KiB of it the first time, the signal frame up to 11.
-const ALT_STACK_BYTES: usize = 64 << 10;
-const ALT_GUARD_BYTES: usize = 4096;
+/// Most frames of the overflowed stack that a report shows.
+const FRAMES: usize = 20;
 
 /// The goroutine that overflowed.
 #[derive(Clone, Copy)]
@@ -57,7 +58,7 @@ pub(crate) fn install(who: WhoHook) {
         let (mut old, mut new) = (no_action(), no_action());
         new.sa_sigaction = on_fault as *const () as usize;
         new.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        // SAFETY: both structures are valid; the handler has the signature that SA_SIGINFO asks for.
+        // SAFETY: both structures are valid; the handler has the signature for SA_SIGINFO.
         unsafe {
             // Nothing may interrupt it, above all not the preemption signal.
             libc::sigfillset(&raw mut new.sa_mask);
@@ -137,11 +138,53 @@ fn report(hit: &Hit, context: *const ucontext_t) -> ! {
     let [ip, sp] = [libc::REG_RIP, libc::REG_RSP].map(|r| registers[r as usize] as usize);
     Line::overflow(who, hit.class.kib(), ip, sp).print();
     // From here on allocation is tried; SG2 is what makes that acceptable.
-    let mut lines = Stderr { lines_left: BACKTRACE_LINES };
-    if write!(lines, "{}", Backtrace::force_capture()).is_err() {
-        print(b"  ...\n");
-    }
+    let cut = cut_stack(hit);
+    let _ = write!(Stderr, "{}", Backtrace::force_capture());
+    print(if cut { b"  ... and its callers\n" } else { b"" });
     abort();
+}
+
+/// Ends the overflowed stack after [`FRAMES`] frames; false if it has fewer. A deep recursion has
+/// millions, and std would look up the name of each before it shows the first.
+fn cut_stack(hit: &Hit) -> bool {
+    #[repr(C)]
+    struct Walk {
+        stack_base: usize,
+        stack_top: usize,
+        frames_left: usize,
+    }
+    unsafe extern "C-unwind" {
+        fn _Unwind_Backtrace(
+            step: extern "C" fn(*mut c_void, &mut Walk) -> c_int,
+            walk: &mut Walk,
+        ) -> c_int;
+        fn _Unwind_GetCFA(frame: *mut c_void) -> usize;
+    }
+    extern "C" fn step(frame: *mut c_void, walk: &mut Walk) -> c_int {
+        // The stack pointer right before the call that this frame is in the middle of.
+        // SAFETY: the unwinder passes a valid frame.
+        let cfa = unsafe { _Unwind_GetCFA(frame) };
+        if !(walk.stack_base..walk.stack_top).contains(&cfa) {
+            return 0;
+        }
+        walk.frames_left -= 1;
+        if walk.frames_left == 0 {
+            // That call pushed its return address; unwinding ends at an address of 0.
+            let return_address =
+                ptr::with_exposed_provenance_mut::<usize>(cfa - size_of::<usize>());
+            // SAFETY: a word of the overflowed stack, on which nothing runs any more (SG2).
+            unsafe { return_address.write_volatile(0) };
+        }
+        c_int::from(walk.frames_left == 0)
+    }
+    let mut walk = Walk {
+        stack_base: hit.stack_base + stack::GUARD_BYTES + size_of::<usize>(),
+        stack_top: hit.stack_base + hit.class.stride(),
+        frames_left: FRAMES,
+    };
+    // SAFETY: `step` has the right signature, and stops the walk before it runs out of frames.
+    unsafe { _Unwind_Backtrace(step, &mut walk) };
+    walk.frames_left == 0
 }
 
 /// Sees to SG2: a hang and a second fault both end in `abort`.
@@ -165,7 +208,7 @@ fn limit_report() {
     }
 }
 
-/// The first line of a report, put together without allocating.
+/// The first lines of a report, put together without allocating.
 struct Line {
     bytes: [u8; 256],
     len: usize,
@@ -209,20 +252,12 @@ impl fmt::Write for Line {
     }
 }
 
-/// Standard error without std's lock, for so many lines and then no more.
-struct Stderr {
-    lines_left: usize,
-}
+/// Standard error without std's lock.
+struct Stderr;
 
 impl fmt::Write for Stderr {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for piece in text.split_inclusive('\n') {
-            if self.lines_left == 0 {
-                return Err(fmt::Error);
-            }
-            print(piece.as_bytes());
-            self.lines_left -= usize::from(piece.ends_with('\n'));
-        }
+        print(text.as_bytes());
         Ok(())
     }
 }
@@ -247,180 +282,4 @@ fn this_thread() -> i32 {
 fn abort() -> ! {
     // SAFETY: no preconditions; async-signal-safe.
     unsafe { libc::abort() }
-}
-
-/// This OS thread's alternate signal stack, until dropped (on the same thread: it is not `Send`).
-pub(crate) struct AltStack {
-    base: *mut c_void,
-    previous: stack_t,
-    _same_thread: PhantomData<*mut ()>,
-}
-
-impl AltStack {
-    const MAPPED: usize = ALT_GUARD_BYTES + ALT_STACK_BYTES;
-
-    /// Maps one, guarded at its low end, and makes it this thread's.
-    pub(crate) fn install() -> io::Result<AltStack> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice.
-        let base = unsafe { libc::mmap(ptr::null_mut(), Self::MAPPED, protection, flags, -1, 0) };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let usable = base.wrapping_byte_add(ALT_GUARD_BYTES);
-        let new = stack_t { ss_sp: usable, ss_flags: 0, ss_size: ALT_STACK_BYTES };
-        let mut previous =
-            stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
-        // SAFETY: the guard is the low end of the new mapping; the rest stays mapped and unused
-        // for anything else until `drop` has taken it off this thread.
-        let installed = unsafe {
-            libc::mprotect(base, ALT_GUARD_BYTES, libc::PROT_NONE) == 0
-                && libc::sigaltstack(&raw const new, &raw mut previous) == 0
-        };
-        if !installed {
-            let error = io::Error::last_os_error();
-            // SAFETY: the mapping is ours and was not installed.
-            unsafe { libc::munmap(base, Self::MAPPED) };
-            return Err(error);
-        }
-        Ok(AltStack { base, previous, _same_thread: PhantomData })
-    }
-}
-
-impl Drop for AltStack {
-    fn drop(&mut self) {
-        // SAFETY: on the thread that installed it, which is not in a signal handler: the previous
-        // one takes its place and only then the mapping goes.
-        unsafe {
-            libc::sigaltstack(&raw const self.previous, ptr::null_mut());
-            libc::munmap(self.base, Self::MAPPED);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::hint::black_box;
-    use std::os::unix::process::ExitStatusExt;
-    use std::process::Command;
-
-    use super::*;
-    use crate::arch::{self, Exit};
-    use crate::stack::{GuardKind, LocalCache, SizeClass, choose_guard};
-
-    const CASE: &str = "GUSTY_TEST_FAULT";
-
-    /// Runs `child` in a process of its own with `case`; returns the signal that ended it and
-    /// what it wrote to standard error.
-    fn fault(case: &str) -> (Option<i32>, String) {
-        let name = format!("{}::child", module_path!().split_once("::").unwrap().1);
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", &name, "--nocapture"]).env(CASE, case).env("RUST_BACKTRACE", "0");
-        let output = child.output().unwrap();
-        (output.status.signal(), String::from_utf8_lossy(&output.stderr).into_owned())
-    }
-
-    #[inline(never)]
-    fn recurse(depth: usize) -> usize {
-        let frame = black_box([depth; 20]);
-        if frame[3] == usize::MAX { 0 } else { recurse(depth + 1) + frame[7] }
-    }
-
-    #[inline(never)]
-    fn huge_frame() -> u8 {
-        black_box([1u8; 300_000])[7]
-    }
-
-    fn write_to(addr: usize) {
-        let byte: *mut u8 = ptr::without_provenance_mut(black_box(addr));
-        // SAFETY: meant to fault.
-        unsafe { byte.write_volatile(1) };
-    }
-
-    unsafe extern "C" fn body(frame_kind: usize) -> Exit {
-        match frame_kind {
-            0 => black_box(recurse(0)),
-            _ => usize::from(black_box(huge_frame())),
-        };
-        unreachable!("the stack did not overflow")
-    }
-
-    fn overflow(kind: GuardKind, frame_kind: usize, who: WhoHook) {
-        let _alt = AltStack::install().unwrap();
-        install(who);
-        choose_guard(kind);
-        let class = SizeClass::for_size(256 << 10).unwrap();
-        let Ok(stack) = LocalCache::new(class).take(class) else {
-            eprintln!("no such guard");
-            return;
-        };
-        let mut here = 0;
-        // SAFETY: the stack is new; nobody resumes this context, as the process ends.
-        unsafe { arch::start(&raw mut here, stack.top(), frame_kind, body) };
-    }
-
-    fn named(hit: &Hit) -> Option<Who> {
-        hit.in_guard.then_some(Who { id: 42, name: b"parser" })
-    }
-
-    extern "C" fn exit_7(_: c_int) {
-        // SAFETY: no preconditions.
-        unsafe { libc::_exit(7) };
-    }
-
-    /// Does nothing unless [`fault`] started this process.
-    #[test]
-    fn child() {
-        let case = std::env::var(CASE).unwrap_or_default();
-        // SAFETY: a valid handler for a signal that nobody else here handles.
-        let set = |handler| unsafe { libc::signal(SIGSEGV, handler) };
-        match case.as_str() {
-            "recursion" => overflow(GuardKind::Auto, 0, named),
-            "huge frame" => overflow(GuardKind::Auto, 1, named),
-            "uffd" => overflow(GuardKind::Uffd, 0, named),
-            "nobody" => overflow(GuardKind::Auto, 0, |_| None),
-            "hook faults" => overflow(GuardKind::Auto, 0, |_| {
-                write_to(8);
-                None
-            }),
-            "hook hangs" => overflow(GuardKind::Auto, 0, |_| {
-                loop {
-                    std::hint::spin_loop();
-                }
-            }),
-            "null" => {
-                install(named);
-                write_to(8);
-            }
-            "null, default" => {
-                set(SIG_DFL);
-                install(named);
-                write_to(8);
-            }
-            "sent, default" => {
-                set(SIG_DFL);
-                install(named);
-                // SAFETY: no preconditions.
-                unsafe { libc::raise(SIGSEGV) };
-            }
-            "sent, ignored" => {
-                set(SIG_IGN);
-                install(named);
-                // SAFETY: no preconditions.
-                unsafe { libc::raise(SIGSEGV) };
-                exit_7(0);
-            }
-            "own handler" => {
-                set(exit_7 as *const () as usize);
-                install(named);
-                write_to(8);
-            }
-            "thread" => {
-                install(named);
-                black_box(recurse(0));
-            }
-            _ => {}
-        }
-    }
 }

@@ -1,0 +1,177 @@
+//! Job: a descriptor registered with the poller: try the call, else wait until it is worth trying.
+//! Layer: L3 (blocking)
+//! Not here: which calls there are (`tcp`), the readiness protocol (`gusty_netpoll`).
+//! Invariants
+//!   FD1  A `Wait` and its node stay in place until the node is off the gate's queue and the
+//!        commit has made its last touch (`committed`).
+//!   FD2  The kernel's registration goes before the descriptor does (drop order: `close`, then io).
+//! Orderings
+//!   E1  commit: committed.store(Release) -> wait_ready: committed.load(Acquire)
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use gusty_netpoll::{Direction, Enqueued, Readiness, Source, WaitNode};
+
+use crate::sched::claim::{TIMED_OUT, Wait};
+use crate::sched::g::WaitReason;
+use crate::sched::{park, poll, ready};
+use crate::sys::clock::{self, NEVER, Nanos};
+
+/// A non-blocking descriptor and its place in the poller.
+pub(super) struct Pollable<S: AsRawFd> {
+    source: Source,
+    read_timeout: AtomicU64,
+    write_timeout: AtomicU64,
+    io: S,
+}
+
+impl<S: AsRawFd> Pollable<S> {
+    pub(super) fn new(io: S) -> io::Result<Pollable<S>> {
+        let source = poll::register(io.as_raw_fd())?;
+        let (read_timeout, write_timeout) = (AtomicU64::new(NEVER), AtomicU64::new(NEVER));
+        Ok(Pollable { source, read_timeout, write_timeout, io })
+    }
+
+    pub(super) fn io(&self) -> &S {
+        &self.io
+    }
+
+    fn timeout_cell(&self, direction: Direction) -> &AtomicU64 {
+        match direction {
+            Direction::Read => &self.read_timeout,
+            Direction::Write => &self.write_timeout,
+        }
+    }
+
+    /// As std: `Some(0)` is an error. Applies to calls that begin afterwards.
+    pub(super) fn set_timeout(&self, direction: Direction, d: Option<Duration>) -> io::Result<()> {
+        if d == Some(Duration::ZERO) {
+            let kind = io::ErrorKind::InvalidInput;
+            return Err(io::Error::new(kind, "cannot set a timeout of zero"));
+        }
+        let ns = d.map_or(NEVER, |d| u64::try_from(d.as_nanos()).unwrap_or(NEVER));
+        self.timeout_cell(direction).store(ns, Ordering::Relaxed); // a setting, orders nothing
+        Ok(())
+    }
+
+    pub(super) fn timeout(&self, direction: Direction) -> Option<Duration> {
+        let ns = self.timeout_cell(direction).load(Ordering::Relaxed); // a setting
+        (ns != NEVER).then(|| Duration::from_nanos(ns))
+    }
+
+    /// Runs `call` until it does not say `WouldBlock`, waiting in between.
+    #[inline]
+    pub(super) fn retry<R>(
+        &self,
+        direction: Direction,
+        mut call: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let mut deadline = None;
+        loop {
+            let seen = self.source.readiness(direction);
+            if seen.is_closed() {
+                return Err(closed());
+            }
+            if seen.is_ready() {
+                match call(&self.io) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.source.clear_ready(direction, seen);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    done => return done,
+                }
+            }
+            let deadline = *deadline.get_or_insert_with(|| self.deadline(direction));
+            self.wait(direction, seen, deadline)?;
+        }
+    }
+
+    /// As `retry` for a stream transfer of at most `len` bytes: fewer mean that the kernel's buffer
+    /// is drained (or full), which saves the call that would say so.
+    #[inline]
+    pub(super) fn transfer(
+        &self,
+        direction: Direction,
+        len: usize,
+        mut call: impl FnMut(&S) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.retry(direction, |io| {
+            let seen = self.source.readiness(direction);
+            let n = call(io)?;
+            if 0 < n && n < len {
+                self.source.clear_ready_after_short(direction, seen);
+            }
+            Ok(n)
+        })
+    }
+
+    fn deadline(&self, direction: Direction) -> Nanos {
+        match self.timeout_cell(direction).load(Ordering::Relaxed) {
+            NEVER => NEVER,
+            ns => clock::now().saturating_add(ns),
+        }
+    }
+
+    /// Parks until the direction is worth another try.
+    pub(super) fn wait(
+        &self,
+        direction: Direction,
+        seen: Readiness,
+        deadline: Nanos,
+    ) -> io::Result<()> {
+        let wait = Wait::new(park::current());
+        let node = WaitNode::new((&raw const wait).expose_provenance());
+        let committed = AtomicBool::new(false);
+        let (wait_ref, node_ref, done) = (&wait, &node, &committed);
+        let source = &self.source;
+        let reason = match direction {
+            Direction::Read => WaitReason::IoRead,
+            Direction::Write => WaitReason::IoWrite,
+        };
+        // SAFETY: a sink claims under the gate's lock, and `remove` takes it below unless a sink
+        // has claimed; the commit's last touch is waited for (FD1).
+        let outcome = unsafe {
+            park::park_until(wait_ref, deadline, reason, move || {
+                if source.enqueue(direction, seen, node_ref) != Enqueued::Queued
+                    && wait_ref.try_claim(poll::READY)
+                {
+                    ready::ready(wait_ref.g());
+                }
+                done.store(true, Ordering::Release); // E1
+            })
+        };
+        while !committed.load(Ordering::Acquire) {
+            // E1
+            std::hint::spin_loop();
+        }
+        if outcome != TIMED_OUT {
+            return Ok(());
+        }
+        // SAFETY: the node was used with this gate only.
+        unsafe { self.source.remove(direction, &node) };
+        Err(io::Error::new(io::ErrorKind::TimedOut, "i/o timeout"))
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Ends the descriptor for everybody: those who wait on it get an error. It is closed when the
+    /// last handle is dropped.
+    pub(super) fn close(&self) {
+        poll::close(&self.source);
+    }
+}
+
+impl<S: AsRawFd> Drop for Pollable<S> {
+    fn drop(&mut self) {
+        self.close(); // FD2
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "use of closed network connection")
+}

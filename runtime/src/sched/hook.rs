@@ -1,0 +1,27 @@
+//! Job: panic messages that name the goroutine.
+//! Layer: L2 (sched)
+//! Not here: catching panics (`task`).
+//!
+//! A line `goroutine 42 [name] created at src/main.rs:7:5:` goes before whatever hook was
+//! installed, std's or the application's; one installed later replaces both, as usual.
+
+use std::io::Write;
+use std::panic;
+
+use super::m;
+
+/// Puts the line in front of the present panic hook.
+pub(crate) fn install() {
+    if std::thread::panicking() {
+        return; // std refuses to change hooks now; the messages will lack the line
+    }
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if let Some(g) = m::current().and_then(m::M::cur) {
+            let name = g.with_name(|name| name.map_or(String::new(), |name| format!(" [{name}]")));
+            let site = g.site.get().map_or(String::new(), |site| format!(" created at {site}"));
+            let _ = writeln!(std::io::stderr(), "goroutine {}{name}{site}:", g.id());
+        }
+        previous(info);
+    }));
+}
