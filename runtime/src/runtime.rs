@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use crate::sched::g::{GKind, GStatus};
+use crate::sched::p::NOBODY;
 use crate::sched::{global::SCHED, gslab, lifecycle, m, procs};
 
 /// Sets the number of Ps, that is, how many goroutines run at the same time, and returns the
@@ -83,7 +84,7 @@ pub fn dump() -> String {
     for i in 0..SCHED.made() {
         let p = SCHED.p(i);
         let m_id = p.m_id.load(std::sync::atomic::Ordering::Relaxed);
-        if m_id == u32::MAX {
+        if m_id == NOBODY {
             let _ = writeln!(text, "P{i}: idle, queue {}", p.stealer.len());
         } else {
             let _ = writeln!(text, "P{i}: M{m_id}, queue {}", p.stealer.len());

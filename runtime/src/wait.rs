@@ -133,9 +133,19 @@ impl WaitQueue {
     /// Takes the first waiter whose wait nothing else has ended, and ends it with `end`.
     #[inline]
     pub(crate) fn pop_claimed(&mut self, end: usize) -> Option<Claimed> {
+        self.pop_claimed_if(end, |_| true)
+    }
+
+    /// As `pop_claimed`, up to the first waiter whose `data` says no.
+    #[inline]
+    pub(crate) fn pop_claimed_if(
+        &mut self,
+        end: usize,
+        mut wanted: impl FnMut(*mut ()) -> bool,
+    ) -> Option<Claimed> {
         loop {
             // SAFETY: null or a linked node, alive (WQ2).
-            let node = unsafe { self.head.as_ref() }?;
+            let node = unsafe { self.head.as_ref() }.filter(|node| wanted(node.data))?;
             self.unlink(node);
             // SAFETY: the wait outlives its linked nodes, and its waiter must take our lock or be
             // made ready by us before either dies (WQ2, WQ3).

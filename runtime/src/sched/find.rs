@@ -22,7 +22,7 @@ use super::m::M;
 use super::p::{P, QUEUE_MAX};
 use super::pick::{self, FAIR_TICKS};
 use super::ready::ready_list;
-use super::{poll, steal, timers};
+use super::{poll, steal, timers, watch};
 use crate::sys::clock::{self, NEVER};
 use crate::sys::shim::store_load_fence;
 
@@ -49,8 +49,8 @@ fn with_p(m: &'static M, p: &'static P) -> Option<GRef> {
     if pick::look_due(p) {
         look(p);
     }
-    let fair = p.tick.get().is_multiple_of(FAIR_TICKS);
-    let g = fair.then(|| global_one(p)).flatten();
+    let fair = p.tick.load(Ordering::Relaxed).is_multiple_of(FAIR_TICKS);
+    let g = fair.then(global_one).flatten();
     let g = g.or_else(|| fair.then(|| pick::queued(p)).flatten());
     let g = g.or_else(|| pick::local(p)).or_else(|| global_batch(p));
     if g.is_some() {
@@ -77,8 +77,7 @@ fn look(p: &'static P) {
 }
 
 /// One G from the global queue.
-fn global_one(p: &'static P) -> Option<GRef> {
-    let _ = p;
+fn global_one() -> Option<GRef> {
     loop {
         match SCHED.injector().steal() {
             Steal::Success(g) => return Some(g),
@@ -112,6 +111,9 @@ fn retire(m: &'static M) {
         let mut state = SCHED.lock();
         idle::release_p(&mut state, m);
         m.set_p(state.pop_p());
+    }
+    if m.p().is_some() {
+        watch::p_runs();
     }
     idle::wake_p(); // for what the retirement moved to the global queue
     if m.p().is_none() && m.spinning.replace(false) {
@@ -151,12 +153,15 @@ fn go_idle(m: &'static M) {
 
 /// Takes a P back to search once more.
 fn search_again(m: &'static M) -> bool {
-    let mut state = SCHED.lock();
-    m.set_p(state.pop_p());
-    if m.p().is_none() {
-        state.need_spinning = true; // whoever holds the Ps searches before it releases one
-        return false;
+    {
+        let mut state = SCHED.lock();
+        m.set_p(state.pop_p());
+        if m.p().is_none() {
+            state.need_spinning = true; // whoever holds the Ps searches before it releases one
+            return false;
+        }
     }
+    watch::p_runs();
     m.spinning.set(true);
     SCHED.searchers.enter();
     true

@@ -15,7 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::g::GRef;
 use super::m::M;
-use super::p::P;
+use super::p::{NOBODY, P, SOMEBODY};
 use crate::queue::searchers::Searchers;
 
 pub(crate) use crate::config::MAX_PROCS;
@@ -144,13 +144,15 @@ impl State {
     /// Puts a P that nobody owns on the idle list (SC2: not a retired one).
     pub(crate) fn push_p(&mut self, p: &'static P) {
         debug_assert!(p.id < SCHED.procs());
-        p.m_id.store(u32::MAX, Ordering::Relaxed); // for dumps
+        p.m_id.store(NOBODY, Ordering::Relaxed); // under the lock
         self.idle_p.push(p);
         SCHED.searchers.idle_add();
     }
 
+    /// Takes the P that idled last. The caller calls `watch::p_runs` once the lock is released.
     pub(crate) fn pop_p(&mut self) -> Option<&'static P> {
         let p = self.idle_p.pop()?;
+        p.m_id.store(SOMEBODY, Ordering::Relaxed); // before the caller's `watch::p_runs`
         SCHED.searchers.idle_sub();
         Some(p)
     }

@@ -33,7 +33,7 @@ use super::g::GRef;
 use super::global::{SCHED, State};
 use super::m::{self, M};
 use super::p::P;
-use super::{fatal, poll, retire};
+use super::{fatal, poll, retire, watch};
 use crate::sys::clock::{NEVER, Nanos};
 use crate::sys::shim::{store_load_fence, store_load_fence_after_rmw};
 
@@ -76,6 +76,7 @@ fn start_searcher() {
 fn start_m(mut state: parking_lot::MutexGuard<'_, State>, p: &'static P, spinning: bool) {
     let idle = state.pop_m();
     drop(state);
+    watch::p_runs();
     match idle {
         Some(m) => {
             m.spinning.set(spinning); // it sleeps: `give_p` publishes this
@@ -117,6 +118,9 @@ pub(crate) fn release_p(state: &mut State, m: &'static M) {
 pub(crate) fn acquire_p(m: &'static M) -> bool {
     let p = SCHED.lock().pop_p();
     m.set_p(p);
+    if p.is_some() {
+        watch::p_runs();
+    }
     p.is_some()
 }
 

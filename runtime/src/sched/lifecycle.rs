@@ -5,7 +5,8 @@
 //! 1. The settings are read.
 //! 2. The fault handler for stack guards is installed, and the panic hook that names goroutines.
 //! 3. The limit on goroutines is set from memory.
-//! 4. The Ps are made and put on the idle list. Threads come with the first work.
+//! 4. The Ps are made and put on the idle list. Their threads come with the first work.
+//! 5. The watchdog thread is started.
 //!
 //! There is no shutdown: the process ends when `main` returns, whatever goroutines do (as in Go).
 
@@ -13,7 +14,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::global::SCHED;
-use super::{gslab, hook, m, report, run};
+use super::{fatal, gslab, hook, m, monitor, report, run};
 use crate::config;
 use crate::stack;
 use crate::sys::signal;
@@ -47,5 +48,9 @@ fn start() {
         state.push_p(p);
     }
     drop(state);
+    if let Err(error) = monitor::start() {
+        // step 5
+        fatal::fatal(format_args!("cannot start the watchdog thread: {error}"));
+    }
     STARTED.store(true, Ordering::Release); // partner: the load in `ensure_started`
 }

@@ -118,7 +118,7 @@ impl M {
     #[inline]
     pub(crate) fn set_p(&self, p: Option<&'static P>) {
         if let Some(p) = p {
-            p.m_id.store(self.id, Ordering::Relaxed); // for dumps
+            p.m_id.store(self.id, Ordering::Relaxed); // for the watchdog and dumps
         }
         self.p.set(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()));
     }

@@ -33,6 +33,11 @@ const FREE_MAX: usize = 64;
 /// Goroutine ids a P reserves at a time.
 const ID_BATCH: u64 = 16;
 
+/// `m_id` of an idle or retired P.
+pub(crate) const NOBODY: u32 = u32::MAX;
+/// `m_id` of a P that was just taken off the idle list.
+pub(crate) const SOMEBODY: u32 = u32::MAX - 1;
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// What only the owner touches (P1).
@@ -49,8 +54,8 @@ pub(crate) struct Owned {
 pub(crate) struct P {
     pub(crate) id: u32,
     owned: UnsafeCell<Owned>,
-    /// Scheduling rounds (owner writes).
-    pub(crate) tick: Cell<u32>,
+    /// Scheduling rounds; the owner writes, the watchdog reads.
+    pub(crate) tick: AtomicU32,
     /// Cycle counter at the last look at timers and network (owner).
     pub(crate) looked: Cell<u64>,
     /// The G to run next, made ready by the one that runs: hot caches, shared slice. The owner
@@ -62,7 +67,7 @@ pub(crate) struct P {
     pub(crate) timer_when: AtomicU64,
     /// Above GOMAXPROCS, emptied and owned by nobody; under the scheduler's lock.
     pub(crate) retired: Cell<bool>,
-    /// For dumps: the id of the M that owns it, u32::MAX if none.
+    /// The id of the M that owns it, [`NOBODY`], or [`SOMEBODY`]; for the watchdog and dumps.
     pub(crate) m_id: AtomicU32,
 }
 
@@ -86,14 +91,14 @@ impl P {
         P {
             id,
             owned: UnsafeCell::new(owned),
-            tick: Cell::new(0),
+            tick: AtomicU32::new(0),
             looked: Cell::new(0),
             next: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
             stealer,
             timers: SpinLock::new(TimerHeap::new()),
             timer_when: AtomicU64::new(NEVER),
             retired: Cell::new(false),
-            m_id: AtomicU32::new(u32::MAX),
+            m_id: AtomicU32::new(NOBODY),
         }
     }
 
@@ -123,6 +128,11 @@ impl P {
         let g = self.next.swap(ptr::null_mut(), Ordering::AcqRel); // E1
         // SAFETY: the slot holds Gs or null.
         unsafe { GRef::from_ptr(g) }
+    }
+
+    /// Whether some M has it, or is being given it.
+    pub(crate) fn owned_by_m(&self) -> bool {
+        self.m_id.load(Ordering::Relaxed) != NOBODY // ordered by the watchdog's fence
     }
 
     /// Whether a thief would find anything here. Exact only after a fence.

@@ -24,8 +24,8 @@ const LOOK_CYCLES: u64 = 128 * 1024;
 /// Counts a round; true if it is one that g0 must take (PK1, PK2, or this P retires).
 #[inline]
 fn g0_round(p: &'static P) -> bool {
-    let tick = p.tick.get().wrapping_add(1);
-    p.tick.set(tick);
+    let tick = p.tick.load(Ordering::Relaxed).wrapping_add(1); // only the owner writes
+    p.tick.store(tick, Ordering::Relaxed);
     tick.is_multiple_of(FAIR_TICKS) || p.id >= SCHED.procs() || look_due(p)
 }
 

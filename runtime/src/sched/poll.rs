@@ -13,7 +13,7 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use gusty_netpoll::{Deadline, Poller, Sink, Source};
 
@@ -21,13 +21,14 @@ use super::claim::{FIRST_TOKEN, Wait};
 use super::global::SCHED;
 use super::list::GList;
 use super::fatal;
-use crate::sys::clock::{NEVER, Nanos};
+use crate::sys::clock::{self, NEVER, Nanos};
 use crate::sys::shim::store_load_fence;
 
 /// The claim token of a wait that readiness ended.
 pub(crate) const READY: usize = FIRST_TOKEN;
 
 static POLLER: OnceLock<Poller> = OnceLock::new();
+static LAST: AtomicU64 = AtomicU64::new(0);
 /// Somebody holds the turn (PO1).
 static TURN: AtomicBool = AtomicBool::new(false);
 
@@ -85,7 +86,18 @@ pub(crate) fn now(out: &mut GList) {
     }
 }
 
+/// How many wait for a descriptor.
+pub(crate) fn waiters() -> usize {
+    POLLER.get().map_or(0, Poller::waiters)
+}
+
+/// When the network was last polled.
+pub(crate) fn last() -> Nanos {
+    LAST.load(Ordering::Relaxed) // an estimate for the watchdog
+}
+
 fn poll(poller: &Poller, deadline: Deadline, out: &mut GList) {
+    LAST.store(clock::now(), Ordering::Relaxed); // an estimate for the watchdog
     if let Err(error) = poller.poll(deadline, &mut Claimed(out)) {
         fatal::fatal(format_args!("the network poller failed: {error}"));
     }

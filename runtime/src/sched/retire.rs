@@ -7,14 +7,14 @@
 use std::sync::atomic::Ordering;
 
 use super::global::SCHED;
-use super::p::P;
+use super::p::{NOBODY, P};
 use super::timers;
 
 /// Empties a P that nobody owns any more, under the scheduler's lock (PR2).
 pub(crate) fn retire(p: &'static P) {
     debug_assert!(p.id > 0, "P 0 never retires");
     p.retired.set(true);
-    p.m_id.store(u32::MAX, Ordering::Relaxed); // for dumps
+    p.m_id.store(NOBODY, Ordering::Relaxed); // under the lock
     // SAFETY: nobody owns it and the lock keeps it so (P1).
     let owned = unsafe { p.owned() };
     if let Some(g) = p.take_next() {

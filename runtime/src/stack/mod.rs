@@ -28,6 +28,6 @@ mod uffd;
 pub(crate) use class::{GUARD_BYTES, SizeClass, StackSizeError};
 pub(crate) use error::StackError;
 pub(crate) use guard::GuardKind;
-pub(crate) use pool::{LocalCache, Stack, trim, trim_idle};
+pub(crate) use pool::{LocalCache, Stack, trim, warm};
 pub(crate) use registry::{Hit, find};
 pub(crate) use slab::choose_guard;

@@ -83,8 +83,6 @@ struct Free {
     /// The one used last is at the back.
     warm: VecDeque<Stack>,
     cold: Vec<Stack>,
-    /// Least length of `warm` since the last [`trim_idle`]: that many sat idle all along.
-    low_water: usize,
 }
 
 impl Free {
@@ -94,9 +92,7 @@ impl Free {
     }
 
     fn pop(&mut self) -> Option<Stack> {
-        let warm = self.warm.pop_back();
-        self.low_water = self.low_water.min(self.warm.len());
-        warm.or_else(|| self.cold.pop())
+        self.warm.pop_back().or_else(|| self.cold.pop())
     }
 
     fn reserve(&mut self, stacks: usize) -> Result<(), StackError> {
@@ -126,7 +122,7 @@ static POOLS: [ClassPool; SizeClass::COUNT] = [const { ClassPool::new() }; SizeC
 
 impl ClassPool {
     const fn new() -> ClassPool {
-        let free = Free { warm: VecDeque::new(), cold: Vec::new(), low_water: 0 };
+        let free = Free { warm: VecDeque::new(), cold: Vec::new() };
         let fresh = Fresh { next_base: 0, end: 0, slab_count: 0, total: 0 };
         ClassPool { free: Mutex::new(free), fresh: Mutex::new(fresh) }
     }
@@ -152,9 +148,9 @@ impl ClassPool {
         Ok(Stack::new(fresh.next_base, class))
     }
 
-    /// Gives the memory of the `excess(list)` oldest warm stacks back to the kernel.
-    fn trim(&self, excess: impl FnOnce(&mut Free) -> usize) -> usize {
-        let mut excess = excess(&mut self.free.lock());
+    /// Gives the memory of all but the `keep` newest warm stacks back to the kernel.
+    fn trim(&self, keep: usize) -> usize {
+        let mut excess = self.free.lock().warm.len().saturating_sub(keep);
         let mut batch = Vec::with_capacity(excess.min(TRIM_BATCH));
         let mut ranges = Vec::with_capacity(excess.min(TRIM_BATCH));
         let mut trimmed = 0;
@@ -163,7 +159,6 @@ impl ClassPool {
                 let mut free = self.free.lock();
                 let count = excess.min(TRIM_BATCH).min(free.warm.len());
                 batch.extend(free.warm.drain(..count));
-                free.low_water = free.low_water.min(free.warm.len());
                 excess -= count;
             }
             if batch.is_empty() {
@@ -197,14 +192,12 @@ impl ClassPool {
 /// Gives memory of free stacks back to the kernel, except for the `keep` used last of each class.
 /// Returns how many stacks it was. They remain free stacks. Makes system calls.
 pub(crate) fn trim(keep: usize) -> usize {
-    POOLS.iter().map(|pool| pool.trim(|free| free.warm.len().saturating_sub(keep))).sum()
+    POOLS.iter().map(|pool| pool.trim(keep)).sum()
 }
 
-/// As [`trim`], for the stacks that nobody has needed since the last call: to be called every few
-/// seconds.
-pub(crate) fn trim_idle() -> usize {
-    let idle = |free: &mut Free| std::mem::replace(&mut free.low_water, free.warm.len());
-    POOLS.iter().map(|pool| pool.trim(idle)).sum()
+/// How many free stacks hold memory in the common lists.
+pub(crate) fn warm() -> usize {
+    POOLS.iter().map(|pool| pool.free.lock().warm.len()).sum()
 }
 
 /// Free stacks of one P. Only its owner touches it: no lock, no atomics.
@@ -256,7 +249,6 @@ impl LocalCache {
             self.stacks[self.len] = Some(stack);
             self.len += 1;
         }
-        free.low_water = free.low_water.min(rest);
     }
 
     /// Gives a used stack back.

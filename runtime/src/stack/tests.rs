@@ -6,7 +6,7 @@ use super::class::{GUARD_BYTES, PAGE, SizeClass};
 use super::guard::{GuardKind, Guards, Span};
 use super::pool::{BATCH, ClassPool, LOCAL};
 use super::registry::{Hit, Table};
-use super::{LocalCache, Stack, StackError, find, slab, trim, trim_idle};
+use super::{LocalCache, Stack, StackError, find, slab, trim};
 
 fn class(kib: usize) -> SizeClass {
     SizeClass::for_size(kib << 10).unwrap()
@@ -257,27 +257,6 @@ fn trim_frees_memory_and_keeps_guards() {
     let again: Vec<_> = (0..8).map(|_| cache.take(class).unwrap()).collect();
     assert_eq!(again[..3], [stacks[7], stacks[6], stacks[5]]);
     assert!(again[3..].iter().all(|stack| stacks[..5].contains(stack)));
-}
-
-#[test]
-fn trim_of_the_idle_spares_what_was_needed() {
-    if !alone("trim_of_the_idle_spares_what_was_needed") {
-        return;
-    }
-    let class = class(16 << 10);
-    let pool = ClassPool::of(class);
-    let mut cache = LocalCache::new(class);
-    let mut elsewhere = LocalCache::new(self::class(64));
-    let stacks: Vec<_> = (0..6).map(|_| cache.take(class).unwrap()).collect();
-    // SAFETY: all were taken above and are not used.
-    stacks.iter().for_each(|&stack| unsafe { elsewhere.put(stack) });
-    assert_eq!(trim_idle(), 0, "all were in use since the last call");
-    let needed = [elsewhere.take(class).unwrap(), elsewhere.take(class).unwrap()];
-    // SAFETY: taken above and not used.
-    needed.iter().for_each(|&stack| unsafe { elsewhere.put(stack) });
-    assert_eq!(trim_idle(), 4);
-    assert_eq!(trim_idle(), 2);
-    assert_eq!(pool.lens(), (0, 6));
 }
 
 #[test]

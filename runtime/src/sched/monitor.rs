@@ -1,0 +1,62 @@
+//! Job: the scheduler as the watchdog sees it, and what the watchdog does to it.
+//! Layer: L2 (sched)
+//! Not here: when to do what (`gusty_sysmon::decide`).
+//! Invariants
+//!   MO1  The watchdog has no P: what it makes ready goes to the global queue and wakes an M.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gusty_sysmon::{Config, Host, Proc, Snapshot, Sysmon};
+
+use super::global::SCHED;
+use super::list::GList;
+use super::ready::ready_list;
+use super::{poll, timers, watch};
+use crate::stack;
+use crate::sys::clock::{self, NEVER};
+
+struct Monitor;
+
+impl Host for Monitor {
+    fn now_ns(&self) -> u64 {
+        clock::now()
+    }
+
+    fn snapshot(&self, out: &mut Snapshot) {
+        out.net_waiters = poll::waiters();
+        out.last_poll_ns = poll::last();
+        out.in_poller = poll::is_manned();
+        let next = timers::earliest();
+        out.next_timer_ns = (next != NEVER).then_some(next);
+        out.warm_stacks = stack::warm();
+        for i in 0..SCHED.made() {
+            let p = SCHED.p(i);
+            out.push(Proc { tick: u64::from(p.tick.load(Ordering::Relaxed)), running: p.owned_by_m() });
+        }
+    }
+
+    fn poll_network(&self) {
+        let mut list = GList::new();
+        poll::now(&mut list);
+        ready_list(&mut list);
+    }
+
+    fn run_timers(&self) {
+        let mut list = GList::new();
+        timers::expire_all(clock::now(), &mut list);
+        ready_list(&mut list);
+    }
+
+    fn trim_stacks(&self, keep: usize) {
+        stack::trim(keep);
+    }
+}
+
+/// Starts the watchdog thread.
+pub(crate) fn start() -> io::Result<()> {
+    let config = Config { max_procs: crate::config::MAX_PROCS, ..Config::default() };
+    watch::set(Sysmon::start(Arc::new(Monitor), config)?);
+    Ok(())
+}

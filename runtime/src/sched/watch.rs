@@ -1,0 +1,21 @@
+//! Job: the handle of the watchdog thread, for those who have to wake it.
+//! Layer: L2 (sched)
+//! Not here: what it sees and does (`monitor`), what it decides (`gusty_sysmon`).
+
+use std::sync::OnceLock;
+
+use gusty_sysmon::Sysmon;
+
+static SYSMON: OnceLock<Sysmon> = OnceLock::new();
+
+pub(crate) fn set(sysmon: Sysmon) {
+    let _ = SYSMON.set(sysmon); // set once, by the start
+}
+
+/// A P has begun to run: the watchdog must look again if it sleeps deeply. A fence and a load.
+#[inline]
+pub(crate) fn p_runs() {
+    if let Some(sysmon) = SYSMON.get() {
+        sysmon.wake();
+    }
+}

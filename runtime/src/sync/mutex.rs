@@ -1,0 +1,269 @@
+//! Job: `Mutex` and its guard: std's, over a mutex that parks goroutines.
+//! Layer: L3 (blocking)
+//! Not here: locking and waiting (`raw_mutex`).
+//! Invariants
+//!   MX1  A guard exists exactly while its owner holds the raw mutex.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
+use std::thread;
+
+use super::raw_mutex::RawMutex;
+
+/// Mutual exclusion with [`std::sync::Mutex`]'s API, poisoning and error types, for goroutines and
+/// threads alike.
+///
+/// A goroutine may hold the guard while it parks, and may continue on another OS thread then.
+/// Locks are fast rather than fair, as Go's: a newcomer may overtake those who wait, but after 1 ms
+/// of waiting the mutex is handed over in order.
+///
+/// ```
+/// use gusty::{go, sync::Mutex};
+/// use std::sync::Arc;
+///
+/// let total = Arc::new(Mutex::new(0));
+/// let adders: Vec<_> = (0..10)
+///     .map(|i| {
+///         let total = total.clone();
+///         gusty::spawn(move || *total.lock().unwrap() += i)
+///     })
+///     .collect();
+/// adders.into_iter().for_each(|adder| adder.join().unwrap());
+/// assert_eq!(*total.lock().unwrap(), 45);
+/// ```
+pub struct Mutex<T: ?Sized> {
+    raw: RawMutex,
+    poisoned: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is given to one holder at a time (MX1), on whatever thread that is.
+unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
+// SAFETY: as above.
+unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
+
+// A panic while the value was changed is reported by poisoning.
+impl<T: ?Sized> UnwindSafe for Mutex<T> {}
+impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
+
+/// Access to the value of a locked [`Mutex`]; unlocks when dropped.
+///
+/// Not `Send`: another goroutine or thread must not unlock.
+///
+/// ```compile_fail,E0277
+/// fn send<T: Send>(_: T) {}
+/// let mutex = gusty::sync::Mutex::new(0);
+/// send(mutex.lock().unwrap());
+/// ```
+///
+/// A reference to the guard may go elsewhere, and so may the mutex:
+///
+/// ```
+/// fn send<T: Send>(_: T) {}
+/// let mutex = gusty::sync::Mutex::new(0);
+/// send(&mutex.lock().unwrap());
+/// send(mutex);
+/// ```
+#[must_use = "the mutex is unlocked at once if the guard is not kept"]
+pub struct MutexGuard<'a, T: ?Sized> {
+    mutex: &'a Mutex<T>,
+    /// Whether the thread was unwinding already when it locked: that does not poison.
+    panicking: bool,
+    _not_send: PhantomData<*const ()>,
+}
+
+// SAFETY: a shared guard gives `&T` only.
+unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
+
+impl<T> Mutex<T> {
+    /// An unlocked mutex.
+    ///
+    /// ```
+    /// static COUNT: gusty::sync::Mutex<u32> = gusty::sync::Mutex::new(0);
+    /// *COUNT.lock().unwrap() += 1;
+    /// ```
+    pub const fn new(value: T) -> Mutex<T> {
+        Mutex {
+            raw: RawMutex::new(),
+            poisoned: AtomicBool::new(false),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// The value, without locking: nobody else can have the mutex.
+    ///
+    /// # Errors
+    /// The mutex is poisoned; the error holds the value.
+    ///
+    /// ```
+    /// let mutex = gusty::sync::Mutex::new(5);
+    /// assert_eq!(mutex.into_inner().unwrap(), 5);
+    /// ```
+    pub fn into_inner(self) -> LockResult<T> {
+        let poisoned = self.is_poisoned();
+        checked(self.value.into_inner(), poisoned)
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// Locks, waiting while somebody else holds the mutex. Parks a goroutine, blocks a plain
+    /// thread. Locking again what one holds never returns.
+    ///
+    /// # Errors
+    /// A holder panicked; the error holds the guard.
+    ///
+    /// ```
+    /// let mutex = gusty::sync::Mutex::new(1);
+    /// *mutex.lock().unwrap() += 1;
+    /// assert_eq!(*mutex.lock().unwrap(), 2);
+    /// ```
+    #[inline]
+    pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+        self.raw.lock();
+        self.guard()
+    }
+
+    /// Locks if nobody holds the mutex. Never blocks.
+    ///
+    /// # Errors
+    /// [`TryLockError::WouldBlock`] if somebody holds it, [`TryLockError::Poisoned`] with the guard
+    /// if a holder panicked.
+    ///
+    /// ```
+    /// let mutex = gusty::sync::Mutex::new(1);
+    /// let guard = mutex.try_lock().unwrap();
+    /// assert!(mutex.try_lock().is_err());
+    /// # drop(guard);
+    /// ```
+    #[inline]
+    pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
+        if self.raw.try_lock() { Ok(self.guard()?) } else { Err(TryLockError::WouldBlock) }
+    }
+
+    /// For who has just locked (MX1).
+    #[inline]
+    fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
+        let panicking = thread::panicking();
+        let guard = MutexGuard { mutex: self, panicking, _not_send: PhantomData };
+        checked(guard, self.is_poisoned())
+    }
+
+    /// Whether a holder panicked. Without holding the mutex, the answer may be old.
+    ///
+    /// ```
+    /// let mutex = gusty::sync::Mutex::new(1);
+    /// assert!(!mutex.is_poisoned());
+    /// ```
+    #[inline]
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Relaxed) // ordered by the mutex, for holders
+    }
+
+    /// Declares the value good again.
+    ///
+    /// ```
+    /// use std::sync::{Arc, PoisonError};
+    /// let mutex = Arc::new(gusty::sync::Mutex::new(1));
+    /// let clone = mutex.clone();
+    /// let _ = gusty::spawn(move || {
+    ///     let _guard = clone.lock().unwrap();
+    ///     panic!("poisons the mutex");
+    /// })
+    /// .join();
+    /// *mutex.lock().unwrap_or_else(PoisonError::into_inner) = 2;
+    /// mutex.clear_poison();
+    /// assert_eq!(*mutex.lock().unwrap(), 2);
+    /// ```
+    pub fn clear_poison(&self) {
+        self.poisoned.store(false, Ordering::Relaxed); // as is_poisoned
+    }
+
+    /// The value, without locking: nobody else can have the mutex.
+    ///
+    /// # Errors
+    /// The mutex is poisoned; the error holds the reference.
+    ///
+    /// ```
+    /// let mut mutex = gusty::sync::Mutex::new(1);
+    /// *mutex.get_mut().unwrap() = 2;
+    /// assert_eq!(*mutex.lock().unwrap(), 2);
+    /// ```
+    pub fn get_mut(&mut self) -> LockResult<&mut T> {
+        let poisoned = self.is_poisoned();
+        checked(self.value.get_mut(), poisoned)
+    }
+}
+
+#[inline]
+fn checked<G>(guard: G, poisoned: bool) -> LockResult<G> {
+    if poisoned { Err(PoisonError::new(guard)) } else { Ok(guard) }
+}
+
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the mutex is held (MX1).
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the mutex is held (MX1).
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.panicking && thread::panicking() {
+            self.mutex.poisoned.store(true, Ordering::Relaxed); // as is_poisoned
+        }
+        // SAFETY: the mutex is held (MX1).
+        unsafe { self.mutex.raw.unlock() };
+    }
+}
+
+impl<T> From<T> for Mutex<T> {
+    fn from(value: T) -> Mutex<T> {
+        Mutex::new(value)
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Mutex<T> {
+        Mutex::new(T::default())
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Mutex");
+        match self.try_lock() {
+            Ok(guard) => out.field("data", &&*guard),
+            Err(TryLockError::Poisoned(error)) => out.field("data", &&**error.get_ref()),
+            Err(TryLockError::WouldBlock) => out.field("data", &format_args!("<locked>")),
+        };
+        out.field("poisoned", &self.is_poisoned()).finish_non_exhaustive()
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

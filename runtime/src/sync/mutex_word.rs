@@ -1,0 +1,223 @@
+//! Job: the state word of a mutex and its transitions.
+//! Layer: L3 (blocking), with nothing below it but atomics
+//! Not here: the queue of waiters, parking, when to hand off (`raw_mutex`).
+//! Invariants
+//!   MW1  WAITERS changes only under the queue's lock, and equals "the queue is not empty" whenever
+//!        that lock is free.
+//!   MW2  WAITERS is set only while LOCKED is: so whoever unlocks sees it.
+//!   MW3  While WOKEN is set one waiter is on its way to compete: it takes the lock or queues again,
+//!        and clears WOKEN with that. Until then nobody else is woken.
+//!   MW4  Only the holder clears LOCKED or sets WOKEN; a hand-off leaves LOCKED to the new holder.
+//! Orderings
+//!   E1  unlock: (Release) -> lock: (Acquire)   the critical section is seen by the next
+//! Source: Go's sync.Mutex; the starving state is left out, the unlocker looks at how long the
+//!   first waiter has waited instead.
+//! Checked by: the loom models below.
+
+use crate::sys::shim::{AtomicU32, Ordering};
+
+/// Somebody holds the mutex.
+const LOCKED: u32 = 1;
+/// The queue is not empty (MW1).
+const WAITERS: u32 = 2;
+/// A waiter was woken to compete (MW3).
+const WOKEN: u32 = 4;
+
+pub(super) struct MutexWord(AtomicU32);
+
+impl MutexWord {
+    #[cfg(not(loom))]
+    pub(super) const fn new() -> MutexWord {
+        MutexWord(AtomicU32::new(0))
+    }
+
+    #[cfg(loom)]
+    fn new() -> MutexWord {
+        MutexWord(AtomicU32::new(0))
+    }
+
+    /// Takes a mutex that nobody holds or waits for.
+    #[inline]
+    pub(super) fn lock_fast(&self) -> bool {
+        let (ok, err) = (Ordering::Acquire, Ordering::Relaxed); // E1
+        self.0.compare_exchange(0, LOCKED, ok, err).is_ok()
+    }
+
+    /// Takes a mutex that nobody holds, past those who wait. `woken`: as the waiter of MW3.
+    pub(super) fn lock_barging(&self, woken: bool) -> bool {
+        self.change(Ordering::Acquire, |word| {
+            // E1
+            (word & LOCKED == 0).then_some((word | LOCKED) & !woken_bit(woken))
+        })
+    }
+
+    /// Whether it is held and nobody waits: worth a short spin.
+    pub(super) fn is_only_locked(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == LOCKED // a hint
+    }
+
+    /// Announces a waiter (MW1: under the queue's lock); false if nobody holds the mutex any more.
+    pub(super) fn announce(&self, woken: bool) -> bool {
+        // Relaxed: the queue's lock orders it for whoever looks at the queue.
+        self.change(Ordering::Relaxed, |word| {
+            (word & LOCKED != 0).then_some((word | WAITERS) & !woken_bit(woken))
+        })
+    }
+
+    /// Unlocks a mutex that nobody waits for.
+    #[inline]
+    pub(super) fn unlock_fast(&self) -> bool {
+        let (ok, err) = (Ordering::Release, Ordering::Relaxed); // E1
+        self.0.compare_exchange(LOCKED, 0, ok, err).is_ok()
+    }
+
+    /// Unlocks unless somebody must be woken; if false, one of the two below is due, under the
+    /// queue's lock. Until then only the announcement of more waiters can change the word.
+    pub(super) fn unlock_unless_waiters(&self) -> bool {
+        self.change(Ordering::Release, |word| {
+            // E1
+            (word & WAITERS == 0 || word & WOKEN != 0).then_some(word & !LOCKED)
+        })
+    }
+
+    /// Unlocks, with one waiter taken from the queue to compete; `more` are in it (MW1).
+    pub(super) fn unlock_waking(&self, more: bool) {
+        // A plain store: nobody else can change the word (MW1, MW4).
+        self.0.store(waiters_bit(more) | WOKEN, Ordering::Release); // E1
+    }
+
+    /// Leaves the mutex to a waiter taken from the queue; `more` are in it (MW1).
+    pub(super) fn hand_off(&self, more: bool) {
+        // A plain store, as above; Relaxed: making the waiter ready orders the rest.
+        self.0.store(LOCKED | waiters_bit(more), Ordering::Relaxed);
+    }
+
+    fn change(&self, ok: Ordering, to: impl Fn(u32) -> Option<u32>) -> bool {
+        let mut word = self.0.load(Ordering::Relaxed);
+        while let Some(new) = to(word) {
+            match self.0.compare_exchange(word, new, ok, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(seen) => word = seen,
+            }
+        }
+        false
+    }
+}
+
+fn woken_bit(woken: bool) -> u32 {
+    if woken { WOKEN } else { 0 }
+}
+
+fn waiters_bit(waiters: bool) -> u32 {
+    if waiters { WAITERS } else { 0 }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::cell::UnsafeCell;
+    use loom::sync::atomic::AtomicBool;
+    use loom::sync::{Arc, Mutex, Notify};
+    use std::collections::VecDeque;
+
+    struct Waiter {
+        note: Notify,
+        owns: AtomicBool,
+    }
+
+    /// `raw_mutex` with loom's parts: the queue's lock, and notes for goroutines.
+    struct Model {
+        word: MutexWord,
+        queue: Mutex<VecDeque<Arc<Waiter>>>,
+        hand_off: bool,
+        value: UnsafeCell<u32>,
+    }
+
+    impl Model {
+        fn lock(&self) {
+            if self.word.lock_fast() {
+                return;
+            }
+            let mut woken = false;
+            while !self.word.lock_barging(woken) {
+                let waiter = {
+                    let mut queue = self.queue.lock().unwrap();
+                    if !self.word.announce(woken) {
+                        continue;
+                    }
+                    let waiter = Waiter { note: Notify::new(), owns: AtomicBool::new(false) };
+                    let waiter = Arc::new(waiter);
+                    if woken {
+                        queue.push_front(waiter.clone());
+                    } else {
+                        queue.push_back(waiter.clone());
+                    }
+                    waiter
+                };
+                waiter.note.wait();
+                if waiter.owns.load(Ordering::Relaxed) {
+                    return;
+                }
+                woken = true;
+            }
+        }
+
+        fn unlock(&self) {
+            if self.word.unlock_fast() || self.word.unlock_unless_waiters() {
+                return;
+            }
+            let mut queue = self.queue.lock().unwrap();
+            let waiter = queue.pop_front().expect("WAITERS was set (MW1)");
+            let more = !queue.is_empty();
+            if self.hand_off {
+                waiter.owns.store(true, Ordering::Relaxed);
+                self.word.hand_off(more);
+            } else {
+                self.word.unlock_waking(more);
+            }
+            drop(queue);
+            waiter.note.notify();
+        }
+    }
+
+    fn three_lockers(hand_off: bool) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(move || {
+            let model = Arc::new(Model {
+                word: MutexWord::new(),
+                queue: Mutex::new(VecDeque::new()),
+                hand_off,
+                value: UnsafeCell::new(0),
+            });
+            let add = |model: &Model| {
+                model.lock();
+                // SAFETY: the mutex is held; loom reports any overlap.
+                model.value.with_mut(|value| unsafe { *value += 1 });
+                model.unlock();
+            };
+            let others: Vec<_> = (0..2)
+                .map(|_| {
+                    let model = model.clone();
+                    loom::thread::spawn(move || add(&model))
+                })
+                .collect();
+            add(&model);
+            others.into_iter().for_each(|other| other.join().unwrap());
+            // A lost wake-up would have been reported as a deadlock.
+            // SAFETY: everybody has ended.
+            assert_eq!(model.value.with(|value| unsafe { *value }), 3);
+            assert_eq!(model.word.0.load(Ordering::Relaxed), 0);
+        });
+    }
+
+    #[test]
+    fn loom_competing_waiters_exclude_each_other_and_none_is_forgotten() {
+        three_lockers(false);
+    }
+
+    #[test]
+    fn loom_handed_off_waiters_exclude_each_other_and_none_is_forgotten() {
+        three_lockers(true);
+    }
+}
