@@ -29,8 +29,11 @@ mod stack;
 mod sys;
 mod task;
 mod timer;
+mod wait;
 
+pub mod chan;
 pub mod net;
+pub mod sync;
 
 pub use goroutine::{
     Goroutine, GoroutineId, current, is_goroutine, park, park_timeout, sleep, sleep_until,

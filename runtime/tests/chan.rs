@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{alone, until, watched};
+use common::{until, watched};
 use gusty::chan::{
     self, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryRecvError,
     TrySendError,
@@ -42,10 +42,19 @@ impl Drop for Counted {
     }
 }
 
-/// A goroutine in `send` or `recv` cannot be seen from outside but by what the channel then does;
-/// a dump shows it.
-fn until_waiting(what: &str, n: usize) {
-    until(|| gusty::runtime::dump().matches(what).count() >= n);
+/// Waits until all these goroutines are parked for `reason`, as a dump shows it.
+fn until_parked<'a, T: 'a>(
+    handles: impl IntoIterator<Item = &'a gusty::JoinHandle<T>> + Clone,
+    reason: &str,
+) {
+    until(|| {
+        let dump = gusty::runtime::dump();
+        let lines = dump.lines().filter_map(|line| line.split_inclusive(']').next());
+        let parked: HashSet<&str> = lines.collect();
+        let line = |id| format!("goroutine {id} [{reason}]");
+        let mut handles = handles.clone().into_iter();
+        handles.all(|handle| parked.contains(line(handle.goroutine().id()).as_str()))
+    });
 }
 
 #[test]
@@ -100,13 +109,12 @@ fn eight_by_eight_lose_and_double_nothing() {
 
 #[gusty::test]
 fn waiting_receivers_and_senders_are_served_in_order() {
-    let _alone = alone();
     let (tx, rx) = chan::bounded::<usize>(0);
     let (log, order) = chan::unbounded();
     for i in 0..10 {
         let (rx, log) = (rx.clone(), log.clone());
-        gusty::spawn(move || log.send((i, rx.recv().unwrap())).unwrap());
-        until_waiting("[chan receive]", i + 1);
+        let waiter = gusty::spawn(move || log.send((i, rx.recv().unwrap())).unwrap());
+        until_parked([&waiter], "chan receive");
     }
     (0..10).for_each(|i| tx.send(i).unwrap());
     let mut got: Vec<_> = order.iter().take(10).collect();
@@ -115,22 +123,19 @@ fn waiting_receivers_and_senders_are_served_in_order() {
 
     for i in 0..10 {
         let tx = tx.clone();
-        gusty::spawn(move || tx.send(i).unwrap());
-        until_waiting("[chan send]", i + 1);
+        until_parked([&gusty::spawn(move || tx.send(i).unwrap())], "chan send");
     }
     assert_eq!(rx.iter().take(10).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
 }
 
 #[gusty::test]
 fn a_receive_from_a_full_buffer_moves_the_first_waiting_sender_in() {
-    let _alone = alone();
     let (tx, rx) = chan::bounded(2);
     tx.send(0).unwrap();
     tx.send(1).unwrap();
     for i in 2..5 {
         let tx = tx.clone();
-        gusty::spawn(move || tx.send(i).unwrap());
-        until_waiting("[chan send]", i - 1);
+        until_parked([&gusty::spawn(move || tx.send(i).unwrap())], "chan send");
     }
     for i in 0..5 {
         assert_eq!(rx.len(), 2.min(5 - i));
@@ -155,6 +160,7 @@ fn dropping_all_senders_ends_the_receivers_after_the_last_value() {
     }
     let (tx, rx) = chan::bounded::<u8>(0);
     let waiting = gusty::spawn(move || rx.recv());
+    until_parked([&waiting], "chan receive");
     drop(tx);
     assert_eq!(waiting.join().unwrap(), Err(RecvError));
 }
@@ -169,7 +175,7 @@ fn dropping_all_receivers_gives_values_back_and_drops_the_buffer() {
         let (tx, value) = (tx.clone(), new());
         gusty::spawn(move || tx.send(value).map_err(SendError::into_inner))
     };
-    gusty::yield_now();
+    until_parked([&blocked], "chan send");
     drop(rx);
     let back = blocked.join().unwrap();
     assert_eq!(drops.load(Ordering::Relaxed), 100);
@@ -213,7 +219,6 @@ fn close_wakes_both_sides_and_keeps_the_buffer() {
 
 #[gusty::test]
 fn close_reaches_many_waiters() {
-    let _alone = alone();
     let n = common::scaled(20_000);
     let (tx, rx) = chan::bounded::<u8>(0);
     let waiters: Vec<_> = (0..n)
@@ -225,7 +230,7 @@ fn close_reaches_many_waiters() {
             })
         })
         .collect();
-    until_waiting("[chan receive]", n);
+    until_parked(&waiters, "chan receive");
     tx.close();
     assert!(waiters.into_iter().all(|waiter| waiter.join().unwrap()));
 }

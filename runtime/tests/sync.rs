@@ -3,8 +3,9 @@
 
 mod common;
 
-use common::{alone, until, watched};
+use common::{until, watched};
 use gusty::sync::{Mutex, WaitGroup};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, TryLockError};
@@ -13,8 +14,19 @@ use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(2);
 
-fn until_waiting(what: &str, n: usize) {
-    until(|| gusty::runtime::dump().matches(what).count() >= n);
+/// Waits until all these goroutines are parked for `reason`, as a dump shows it.
+fn until_parked<'a, T: 'a>(
+    handles: impl IntoIterator<Item = &'a gusty::JoinHandle<T>> + Clone,
+    reason: &str,
+) {
+    until(|| {
+        let dump = gusty::runtime::dump();
+        let lines = dump.lines().filter_map(|line| line.split_inclusive(']').next());
+        let parked: HashSet<&str> = lines.collect();
+        let line = |id| format!("goroutine {id} [{reason}]");
+        let mut handles = handles.clone().into_iter();
+        handles.all(|handle| parked.contains(line(handle.goroutine().id()).as_str()))
+    });
 }
 
 #[test]
@@ -96,7 +108,7 @@ fn a_holder_that_locks_again_at_once_cannot_keep_others_out() {
         for waiter_is_thread in [false, true] {
             let mutex = Arc::new(Mutex::new(()));
             let entered = Arc::new(AtomicBool::new(false));
-            let guard = mutex.lock().unwrap();
+            let guard = mutex.lock().unwrap(); // so that it finds the mutex held
             let enter = {
                 let (mutex, entered) = (mutex.clone(), entered.clone());
                 move || {
@@ -132,15 +144,14 @@ fn a_holder_that_locks_again_at_once_cannot_keep_others_out() {
 
 #[gusty::test]
 fn waiters_of_a_long_hold_get_the_mutex_in_order() {
-    let _alone = alone();
     let mutex = Arc::new(Mutex::new(Vec::new()));
     let guard = mutex.lock().unwrap();
     let waiters: Vec<_> = (0..8)
         .map(|i| {
             let mutex = mutex.clone();
-            let handle = gusty::spawn(move || mutex.lock().unwrap().push(i));
-            until_waiting("[sync.Mutex.lock]", i + 1);
-            handle
+            let waiter = gusty::spawn(move || mutex.lock().unwrap().push(i));
+            until_parked([&waiter], "sync.Mutex.lock");
+            waiter
         })
         .collect();
     gusty::sleep(SHORT); // longer than anybody must wait before the mutex is handed over
@@ -196,7 +207,6 @@ fn a_wait_group_can_be_used_again_at_once() {
 
 #[gusty::test]
 fn every_waiter_of_a_wait_group_is_woken() {
-    let _alone = alone();
     let group = Arc::new(WaitGroup::new());
     group.add(1);
     let n = common::scaled(10_000);
@@ -215,7 +225,7 @@ fn every_waiter_of_a_wait_group_is_woken() {
             thread::spawn(move || group.wait())
         })
         .collect();
-    until_waiting("[sync.WaitGroup.wait]", n + 4);
+    until_parked(&goroutines, "sync.WaitGroup.wait");
     group.done();
     goroutines.into_iter().for_each(|handle| handle.join().unwrap());
     threads.into_iter().for_each(|handle| handle.join().unwrap());

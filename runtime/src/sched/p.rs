@@ -23,7 +23,6 @@ use super::list::GList;
 use crate::stack::LocalCache;
 use crate::sys::clock::NEVER;
 use crate::sys::lock::SpinLock;
-use crate::sys::rand::Rand;
 use crate::timer::TimerHeap;
 
 /// Local queue bound (P3): crossbeam starts with 64 slots and doubles when they are full.
@@ -44,7 +43,6 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct Owned {
     pub(crate) queue: Worker<GRef>,
     pub(crate) stacks: LocalCache,
-    pub(crate) rand: Rand,
     free: GList,
     id_next: u64,
     id_end: u64,
@@ -83,7 +81,6 @@ impl P {
         let owned = Owned {
             queue,
             stacks: LocalCache::new(crate::config::settings().stack),
-            rand: Rand::new(u64::from(id) + crate::sys::clock::cycles()),
             free: GList::new(),
             id_next: 0,
             id_end: 0,

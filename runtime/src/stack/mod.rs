@@ -25,8 +25,7 @@ mod slab;
 mod tests;
 mod uffd;
 
-pub(crate) use class::{GUARD_BYTES, SizeClass, StackSizeError};
-pub(crate) use error::StackError;
+pub(crate) use class::{GUARD_BYTES, SizeClass};
 pub(crate) use guard::GuardKind;
 pub(crate) use pool::{LocalCache, Stack, trim, warm};
 pub(crate) use registry::{Hit, find};

@@ -143,12 +143,6 @@ impl TimerHeap {
         self.entries.capacity()
     }
 
-    /// Makes room for `additional` more timers. Allocates: where that is forbidden under the lock,
-    /// use [`TimerHeap::adopt`].
-    pub(crate) fn reserve(&mut self, additional: usize) {
-        self.entries.reserve(additional);
-    }
-
     /// Moves the timers into `storage` and returns the other room, to be freed after the unlock.
     /// Storage no larger than the present one is returned as it is. Neither allocates nor frees.
     #[must_use = "to be dropped after the lock is released"]

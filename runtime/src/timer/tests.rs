@@ -205,7 +205,7 @@ fn never_is_queued_but_does_not_expire() {
 fn adopted_storage_replaces_a_smaller_one_and_nothing_else_changes() {
     let nodes = Nodes::new(50);
     let mut heap = TimerHeap::new();
-    heap.reserve(8);
+    let _ = heap.adopt(Storage::with_capacity(8));
     assert!(heap.capacity() >= 8);
     for id in 0..8 {
         nodes.insert(&mut heap, id, 100 - id as u64);
