@@ -92,7 +92,9 @@ mod models {
     /// Two ringers, one poller: it comes back, and with the last ring it has seen everything.
     #[test]
     fn loom_no_ring_is_lost() {
-        loom::model(|| {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(|| {
             let bell = Arc::new(Bell::new());
             let eventfd = Arc::new(Notify::new());
             let work = Arc::new([AtomicBool::new(false), AtomicBool::new(false)]);
@@ -114,7 +116,9 @@ mod models {
                     assert!(bell.end());
                 }
             }
-            ringers.map(|ringer| ringer.join().unwrap());
+            for ringer in ringers {
+                ringer.join().unwrap();
+            }
         });
     }
 }

@@ -19,6 +19,8 @@
 //!       what the caller published before (a deadline, a close) is seen by who finds the new word
 //!   E2  enqueue: RMW(Release) on the word -> event/wake_all/close: RMW(Acquire)
 //!       the other half of GA1; the node itself travels through the queue lock
+//!   E3  open: RMW(Release); epoll_ctl -> epoll_wait; event: RMW (through the kernel)
+//!       an event of a generation finds the word of that generation or of a later one
 //! Checked by: the loom models in `gate/models.rs`.
 //!
 //! ```text
@@ -97,7 +99,6 @@ impl Readiness {
         self.0 & TICK_MASK
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is 32 bits")]
     fn generation(self) -> u32 {
         (self.0 >> GENERATION_SHIFT) as u32
     }
@@ -161,16 +162,20 @@ impl Gate {
     /// than waiting for the first event. Returns its generation.
     pub(crate) fn open(&self) -> u32 {
         let generation = self.load().generation();
-        self.word.store(u64::from(generation) << GENERATION_SHIFT | READY, Ordering::Relaxed);
+        self.hand_over(generation, READY);
         generation
     }
 
     /// Takes the gate from its last owner: from here on, events for it are stale (GA4).
     pub(crate) fn retire(&self) {
-        let word = self.load();
-        debug_assert_eq!(word.0 & WAITERS, 0, "somebody waits for a descriptor without owner");
-        let next = u64::from(word.generation().wrapping_add(1));
-        self.word.store(next << GENERATION_SHIFT | CLOSED, Ordering::Relaxed);
+        let generation = self.load().generation().wrapping_add(1);
+        self.hand_over(generation, CLOSED);
+    }
+
+    fn hand_over(&self, generation: u32, flags: u64) {
+        let next = u64::from(generation) << GENERATION_SHIFT | flags;
+        let before = self.word.swap(next, Ordering::AcqRel); // E3
+        debug_assert_eq!(before & WAITERS, 0, "somebody waits for a descriptor without owner");
     }
 
     #[inline]
@@ -223,9 +228,7 @@ impl Gate {
     ) -> Taken {
         let (ok, err) = (Ordering::AcqRel, Ordering::Relaxed); // E1, E2
         match self.word.fetch_update(ok, err, |word| step(Readiness(word)).map(|next| next.0)) {
-            Ok(before) if before & WAITERS != 0 => {
-                self.take(Readiness(before).generation(), sink)
-            }
+            Ok(before) if before & WAITERS != 0 => self.take(Readiness(before).generation(), sink),
             _ => Taken::default(),
         }
     }

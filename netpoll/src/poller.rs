@@ -182,11 +182,13 @@ impl Poller {
             let Batch { claimed, .. } = self.batch(engine, Some(Duration::ZERO), sink)?;
             return Ok(PollOutcome::Done { claimed, notified: true, expired: false });
         }
-        let result = engine.timer.arm(deadline).and_then(|()| loop {
-            match self.batch(engine, None, sink)? {
-                // Events that concern nobody, or a late wake-up for an earlier block (PO2).
-                Batch { claimed: 0, timer_fired: false } if !self.bell.is_rung() => {}
-                batch => break Ok(batch),
+        let result = engine.timer.arm(deadline).and_then(|()| {
+            loop {
+                match self.batch(engine, None, sink)? {
+                    // Events that concern nobody, or a late wake-up for an earlier block (PO2).
+                    Batch { claimed: 0, timer_fired: false } if !self.bell.is_rung() => {}
+                    batch => break Ok(batch),
+                }
             }
         });
         let notified = self.bell.end();

@@ -35,12 +35,7 @@ pub struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(
-        poller: &'static Poller,
-        slot: &'static Slot,
-        key: Key,
-        fd: RawFd,
-    ) -> Source {
+    pub(crate) fn new(poller: &'static Poller, slot: &'static Slot, key: Key, fd: RawFd) -> Source {
         Source { poller, slot, key, fd }
     }
 
@@ -143,8 +138,7 @@ impl Source {
         }
         self.slot.write.close();
         let left = self.poller.deregister(self.fd);
-        let claimed =
-            self.wake_all(Direction::Read, sink) + self.wake_all(Direction::Write, sink);
+        let claimed = self.wake_all(Direction::Read, sink) + self.wake_all(Direction::Write, sink);
         left.map(|()| claimed)
     }
 }

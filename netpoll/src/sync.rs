@@ -11,9 +11,11 @@
 //! be green threads that are stopped inside the allocator.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::sync::atomic::AtomicBool;
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{AtomicU8, AtomicU64};
 
 pub(crate) use std::sync::atomic::Ordering;
 
@@ -38,14 +40,17 @@ impl<T> UnsafeCell<T> {
 }
 
 /// A value behind a spin lock (SY2).
+#[cfg(not(loom))]
 pub(crate) struct SpinLock<T> {
     locked: AtomicBool,
     value: UnsafeCell<T>,
 }
 
 // SAFETY: the lock makes access to the value exclusive (SY1); it moves between threads as `T`.
+#[cfg(not(loom))]
 unsafe impl<T: Send> Sync for SpinLock<T> {}
 
+#[cfg(not(loom))]
 impl<T> SpinLock<T> {
     pub(crate) fn new(value: T) -> SpinLock<T> {
         SpinLock { locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
@@ -72,13 +77,9 @@ impl<T> SpinLock<T> {
 
     #[cold]
     fn acquire_slow(&self) {
-        #[cfg(not(loom))]
         let backoff = crossbeam_utils::Backoff::new();
-        while self.locked.load(Ordering::Relaxed) || !self.acquire() {
-            #[cfg(not(loom))]
+        while !self.acquire() {
             backoff.snooze();
-            #[cfg(loom)]
-            loom::thread::yield_now();
         }
     }
 
@@ -93,5 +94,24 @@ impl<T> SpinLock<T> {
         let _unlock = Unlock(&self.locked);
         // SAFETY: SY1.
         self.value.with_mut(|value| f(unsafe { &mut *value }))
+    }
+}
+
+/// The same for models: loom's mutex, because a spin loop has no end in a model.
+#[cfg(loom)]
+pub(crate) struct SpinLock<T>(loom::sync::Mutex<T>);
+
+#[cfg(loom)]
+impl<T> SpinLock<T> {
+    pub(crate) fn new(value: T) -> SpinLock<T> {
+        SpinLock(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.0.lock().expect("a model that panics is over"))
+    }
+
+    pub(crate) fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.0.try_lock().ok().map(|mut value| f(&mut value))
     }
 }

@@ -76,3 +76,48 @@ fn timespec(nanos: u64) -> libc::timespec {
     let (sec, nsec) = (nanos / NANOS_PER_SEC, nanos % NANOS_PER_SEC);
     libc::timespec { tv_sec: sec as libc::time_t, tv_nsec: nsec as libc::c_long }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn remaining(timer: &Timer) -> (i64, i64) {
+        let mut spec = libc::itimerspec { it_interval: timespec(0), it_value: timespec(0) };
+        // SAFETY: writes one itimerspec.
+        assert_eq!(unsafe { libc::timerfd_gettime(timer.fd(), &raw mut spec) }, 0);
+        (spec.it_value.tv_sec, spec.it_value.tv_nsec)
+    }
+
+    #[test]
+    fn arming_and_disarming_reach_the_kernel() {
+        let mut timer = Timer::new().unwrap();
+        assert_eq!(remaining(&timer), (0, 0));
+        timer.arm(Some(now() + 3_600 * NANOS_PER_SEC)).unwrap();
+        assert_ne!(remaining(&timer), (0, 0));
+        timer.arm(None).unwrap();
+        assert_eq!(remaining(&timer), (0, 0));
+    }
+
+    #[test]
+    fn the_same_deadline_is_set_once_until_it_fires() {
+        let mut timer = Timer::new().unwrap();
+        let deadline = Some(now() + 3_600 * NANOS_PER_SEC);
+        timer.arm(deadline).unwrap();
+        // Disarmed behind the timer's back: arming again shows by a system call.
+        let off = libc::itimerspec { it_interval: timespec(0), it_value: timespec(0) };
+        // SAFETY: `off` is valid for reads.
+        unsafe { libc::timerfd_settime(timer.fd(), 0, &raw const off, ptr::null_mut()) };
+        timer.arm(deadline).unwrap();
+        assert_eq!(remaining(&timer), (0, 0));
+        timer.fired();
+        timer.arm(deadline).unwrap();
+        assert_ne!(remaining(&timer), (0, 0));
+    }
+
+    #[test]
+    fn the_furthest_deadline_is_accepted() {
+        let mut timer = Timer::new().unwrap();
+        timer.arm(Some(u64::MAX)).unwrap();
+        assert_ne!(remaining(&timer), (0, 0));
+    }
+}

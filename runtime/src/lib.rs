@@ -15,6 +15,8 @@
 //! drop(tx);
 //! assert_eq!(rx.iter().sum::<u64>(), 14);
 //! ```
+// Job: the front page and the list of what is public.
+// Layer: L4 (API)
 
 #![cfg_attr(loom, allow(dead_code, unused_imports, reason = "a model check uses parts only"))]
 

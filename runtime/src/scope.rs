@@ -174,7 +174,7 @@ impl<T> Packet<T> {
     fn discard(self) -> bool {
         let result = self.result.into_inner();
         let panicked = matches!(result, Some(Err(_)));
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(result))).map_err(std::mem::forget);
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(result))).map_err(Box::leak);
         panicked
     }
 }

@@ -127,7 +127,7 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
 fn discard<T>(result: Result<T>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(result))) {
         // A payload whose own drop panics would panic here: it is leaked instead.
-        std::mem::forget(payload);
+        Box::leak(payload);
     }
 }
 

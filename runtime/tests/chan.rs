@@ -63,7 +63,8 @@ fn each_sender_arrives_in_order() {
         for capacity in CAPACITIES {
             for kinds in 0..4 {
                 let (tx, rx) = chan::bounded(capacity);
-                let sent = start(kinds & 1 != 0, move || (0..500).for_each(|i| tx.send(i).unwrap()));
+                let sent =
+                    start(kinds & 1 != 0, move || (0..500).for_each(|i| tx.send(i).unwrap()));
                 let got = start(kinds & 2 != 0, move || rx.iter().collect::<Vec<_>>());
                 assert_eq!(got(), (0..500).collect::<Vec<_>>(), "capacity {capacity}");
                 sent();
@@ -403,7 +404,10 @@ fn sizes_and_identity() {
     assert_eq!((other.0.capacity(), other.0.len()), (Some(0), 0));
     assert!(other.0.is_empty() && other.0.is_full());
     assert_eq!(chan::unbounded::<u8>().0.capacity(), None);
-    assert_eq!(format!("{tx:?} {rx:?} {:?}", rx.iter()), "Sender { .. } Receiver { .. } Iter { .. }");
+    assert_eq!(
+        format!("{tx:?} {rx:?} {:?}", rx.iter()),
+        "Sender { .. } Receiver { .. } Iter { .. }"
+    );
     drop(tx);
     assert_eq!((&rx).into_iter().chain(rx.clone()).count(), 0);
 }

@@ -63,7 +63,10 @@ fn one_huge_frame_is_reported() {
 fn a_big_stack_is_named_with_its_size() {
     let ended = Child::of("a_big_stack_is_named_with_its_size").run(|| {
         let builder = gusty::Builder::new().name("big").stack_size(9 << 20);
-        assert_eq!(builder.clone().spawn(one_huge_frame::<{ 8 << 20 }>).unwrap().join().unwrap(), 0);
+        assert_eq!(
+            builder.clone().spawn(one_huge_frame::<{ 8 << 20 }>).unwrap().join().unwrap(),
+            0
+        );
         let _ = builder.spawn(|| recurse(0)).unwrap().join();
     });
     ended.killed_by(libc::SIGABRT).says(&["[big]: stack overflow", "(16384 KiB)"]);

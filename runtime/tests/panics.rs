@@ -14,7 +14,8 @@ use common::{Child, Drops, OnDrop, until};
 fn payloads_reach_join() {
     let error = gusty::spawn(|| panic_any(vec![1, 2, 3])).join().unwrap_err();
     assert_eq!(*error.downcast::<Vec<i32>>().unwrap(), [1, 2, 3]);
-    let error = gusty::spawn(|| panic!("formatted {}", 7)).join().unwrap_err();
+    let number = std::hint::black_box(7);
+    let error = gusty::spawn(move || panic!("formatted {number}")).join().unwrap_err();
     assert_eq!(*error.downcast::<String>().unwrap(), "formatted 7");
     let error = gusty::spawn(|| resume_unwind(Box::new(1_u8))).join().unwrap_err();
     assert_eq!(*error.downcast::<u8>().unwrap(), 1);

@@ -1,5 +1,6 @@
 //! Job: the sleep that only an event ends, announced so that wakers pay next to nothing.
-//! Not here: how a thread blocks (`watchdog` parks it), and when to sleep (`policy`).
+//! Not here: how a thread blocks (`watchdog` parks it), and when to sleep (`policy`). It is what
+//! makes an idle process silent (SM3).
 //! Invariants
 //!   DS1  Only the watchdog stores `ASLEEP`.
 //!   DS2  Of all wakers of one sleep exactly one is told to unpark, or the watchdog saw for itself.

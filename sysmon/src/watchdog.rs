@@ -32,7 +32,7 @@ pub trait Host: Send + Sync + 'static {
     /// watchdog's own (`Sysmon::wake` has the protocol): plain atomic loads do.
     fn snapshot(&self, out: &mut Snapshot);
 
-    /// [`Action::PollNetwork`].
+    /// [`Action::PollNetwork`]. May block no longer than a system call does (SM2).
     fn poll_network(&self);
 
     /// [`Action::RunTimers`].

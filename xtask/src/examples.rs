@@ -32,13 +32,16 @@ const fn entry(program: &'static str, prints: &'static [&'static str]) -> Entry 
 
 /// Every program with what it must print.
 const ENTRIES: &[Entry] = &[
-    entry("tour", &["done"]),
-    Entry { args: &["--self-test"], ..entry("http", &["200 OK"]) },
-    Entry { args: &["--self-test"], ..entry("echo", &["echoed"]) },
-    entry("sieve", &["2", "3", "5", "7", "541"]),
-    entry("skynet", &["499999500000"]),
-    entry("ring", &["done"]),
-    Entry { env: &[("GOMAXPROCS", "4")], ..entry("pipeline", &["done"]) },
+    entry("tour", &["Waiting, all at once", "An HTTP server and its clients", "done in"]),
+    Entry { args: &["--self-test"], ..entry("http", &["http self-test: 10,317 requests ok"]) },
+    Entry {
+        args: &["--self-test"],
+        ..entry("echo", &["echo self-test: 200 clients, 20,092,000 bytes, ok"])
+    },
+    entry("sieve", &["prime 300 is 1987"]),
+    entry("skynet", &["1,000,000 leaves, sum 499999500000"]),
+    entry("ring", &["200,000 hops in", "done"]),
+    Entry { env: &[("GOMAXPROCS", "4")], ..entry("pipeline", &["4 readers", "verified"]) },
 ];
 
 /// Builds and runs all; true if each did what it must.

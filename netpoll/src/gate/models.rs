@@ -16,9 +16,13 @@ struct Waiter {
     woken: Notify,
 }
 
-impl Waiter {
-    fn new() -> Waiter {
-        Waiter { claimed: AtomicBool::new(false), woken: Notify::new() }
+/// The waiter's own reference. Not loom's `Arc`: it is scaffolding, and no step of the model.
+struct Owned(std::sync::Arc<Waiter>);
+
+impl Owned {
+    fn new() -> Owned {
+        let (claimed, woken) = (AtomicBool::new(false), Notify::new());
+        Owned(std::sync::Arc::new(Waiter { claimed, woken }))
     }
 
     fn node(&self) -> WaitNode {
@@ -26,7 +30,13 @@ impl Waiter {
     }
 
     fn try_claim(&self) -> bool {
-        !self.claimed.swap(true, Ordering::AcqRel)
+        !self.0.claimed.swap(true, Ordering::AcqRel)
+    }
+
+    fn wait(&self) {
+        while !self.0.claimed.load(Ordering::Acquire) {
+            self.0.woken.wait();
+        }
     }
 }
 
@@ -36,10 +46,11 @@ struct Wake;
 impl Sink for Wake {
     unsafe fn claim(&mut self, waiter: usize) -> bool {
         // SAFETY: the waiters of these models cannot leave before the claim.
-        let waiter = unsafe { &*std::ptr::with_exposed_provenance::<Waiter>(waiter) };
-        let won = waiter.try_claim();
+        let waiter = unsafe { &*std::ptr::with_exposed_provenance::<Owned>(waiter) };
+        let mine = Owned(waiter.0.clone());
+        let won = mine.try_claim();
         if won {
-            waiter.woken.notify();
+            mine.0.woken.notify();
         }
         won
     }
@@ -55,12 +66,12 @@ fn drained() -> (Arc<Gate>, u32) {
 
 /// Waits once, if it must; the answer of the attempt.
 fn wait_once(gate: &Gate, seen: Readiness) -> Enqueued {
-    let waiter = Box::new(Waiter::new());
+    let waiter = Box::new(Owned::new());
     let node = waiter.node();
     // SAFETY: the node stays until its waiter was claimed.
     let answer = unsafe { gate.enqueue(seen, &node) };
     if answer == Enqueued::Queued {
-        waiter.woken.wait();
+        waiter.wait();
     }
     answer
 }
@@ -76,8 +87,10 @@ fn wait_for(gate: &Gate, call: impl Fn() -> bool) -> bool {
             return true;
         }
         gate.clear(seen);
-        if wait_once(gate, seen) == Enqueued::Closed {
-            return false;
+        match wait_once(gate, seen) {
+            Enqueued::Queued => {}
+            Enqueued::Retry => thread::yield_now(), // loads are not stale for ever
+            Enqueued::Closed => return false,
         }
     }
 }
@@ -133,7 +146,9 @@ fn loom_one_event_wakes_two_waiters() {
         });
         data.store(true, Ordering::Release);
         let _ = gate.event(generation, false, &mut Wake);
-        waiters.map(|waiter| waiter.join().unwrap());
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
     });
 }
 
@@ -141,7 +156,7 @@ fn loom_one_event_wakes_two_waiters() {
 fn loom_a_timed_out_waiter_leaves_with_its_node() {
     model(|| {
         let (gate, generation) = drained();
-        let waiter = Box::new(Waiter::new());
+        let waiter = Box::new(Owned::new());
         let node = Box::new(waiter.node());
         // SAFETY: the node stays until it was claimed by the event or removed.
         let answer = unsafe { gate.enqueue(gate.load(), &node) };
@@ -152,7 +167,7 @@ fn loom_a_timed_out_waiter_leaves_with_its_node() {
             // SAFETY: queued on this gate, or taken off.
             unsafe { gate.remove(&node) };
         } else {
-            waiter.woken.wait();
+            waiter.wait();
         }
         // Any later access by the poller is a race with this one.
         // SAFETY: on no queue any more.
@@ -167,7 +182,7 @@ fn loom_a_timed_out_waiter_leaves_with_its_node() {
 fn loom_removing_one_waiter_keeps_the_other() {
     model(|| {
         let (gate, generation) = drained();
-        let waiter = Waiter::new();
+        let waiter = Owned::new();
         let node = waiter.node();
         // SAFETY: removed below.
         assert_eq!(unsafe { gate.enqueue(gate.load(), &node) }, Enqueued::Queued);
@@ -210,7 +225,7 @@ fn loom_a_stale_event_does_not_reach_the_next_owner() {
         let other = gate.clone();
         let poller = thread::spawn(move || other.event(old, false, &mut Wake));
         // The old owner's last waiter leaves, the gate changes hands, a new waiter comes.
-        let waiters = [Waiter::new(), Waiter::new()];
+        let waiters = [Owned::new(), Owned::new()];
         let nodes = [waiters[0].node(), waiters[1].node()];
         // SAFETY: both nodes are removed before the end.
         unsafe {
@@ -225,7 +240,7 @@ fn loom_a_stale_event_does_not_reach_the_next_owner() {
             let count = poller.join().unwrap();
             assert!(gate.remove(&nodes[1]), "the new waiter was taken");
             assert!(!gate.load().is_ready());
-            assert_eq!(count.claimed, usize::from(waiters[0].claimed.load(Ordering::Relaxed)));
+            assert_eq!(count.claimed, usize::from(waiters[0].0.claimed.load(Ordering::Relaxed)));
         }
     });
 }

@@ -1,24 +1,23 @@
 //! Job: one channel: its lock, its buffer and its waiters; what sending, receiving and closing do.
 //! Layer: L3 (blocking)
-//! Not here: handles and their types (`sender`, `receiver`), the buffer's memory (`buffer`).
+//! Not here: handles (`sender`, `receiver`) and their count (`share`), the buffer's memory
+//!   (`buffer`).
 //! Invariants
 //!   CH1  Receivers wait only while the buffer is empty, senders only while it is full, nobody once
 //!        the channel is closed (but `close` may not have reached everybody yet).
 //!   CH2  No user code (destructors), no allocation and no `ready` under the lock.
 //!   CH3  Whoever puts a value into a receiver's slot, or takes it from a sender's, has popped that
 //!        waiter (WQ3 of `wait`) and moves the value exactly once.
-//!   CH4  `len` equals the buffer's length whenever the lock is free, and never falls below it.
-//!   CH5  Memory: each side's handles count themselves; the side that goes second frees.
+//!   CH4  `len` equals the buffer's length whenever the lock is free.
 //! Orderings
-//!   E1  last handle of a side: count.sub(Release) -> (Acquire)   all use by that side is over
-//!   E2  first side: gone.swap(Release) -> second side: gone.swap(Acquire)   the same, across sides
-//!   E3  close: closed.store(Release) -> closed.load(Acquire)   what came before the close is seen
-//!   E4  pop: len.store(Release) -> try_recv: len.load(Acquire), before the load of `closed`
+//!   E1  close: closed.store(Release) -> closed.load(Acquire)   what came before the close is seen
+//!   E2  lock-free failures load `len` (Acquire), then `closed`: a channel that is seen open was
+//!       still open when it was seen empty or full, so nothing was to be had at that moment
 //!
 //! A value moves once: from the sender's frame into the receiver's slot, or into the buffer and out
 //! of it. Direct moves happen after unlocking.
 
-use std::ptr::{self, NonNull};
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::buffer::{Buffer, Ring};
@@ -58,28 +57,18 @@ pub(super) struct Channel<T> {
     /// Written under the lock (CH4).
     len: AtomicUsize,
     capacity: usize,
-    senders: AtomicUsize,
-    receivers: AtomicUsize,
-    side_gone: AtomicBool,
 }
 
 impl<T> Channel<T> {
-    /// A channel with one handle on either side.
-    pub(super) fn allocate(capacity: usize) -> NonNull<Channel<T>> {
-        let state = State {
-            receivers: WaitQueue::new(),
-            senders: WaitQueue::new(),
-            buffer: Buffer::new(),
-        };
-        NonNull::from(Box::leak(Box::new(Channel {
+    pub(super) const fn new(capacity: usize) -> Channel<T> {
+        let (receivers, senders) = (WaitQueue::new(), WaitQueue::new());
+        let state = State { receivers, senders, buffer: Buffer::new() };
+        Channel {
             state: SpinLock::new(state),
             closed: AtomicBool::new(false),
             len: AtomicUsize::new(0),
             capacity,
-            senders: AtomicUsize::new(1),
-            receivers: AtomicUsize::new(1),
-            side_gone: AtomicBool::new(false),
-        })))
+        }
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -87,11 +76,11 @@ impl<T> Channel<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.len.load(Ordering::Acquire) // E4
+        self.len.load(Ordering::Acquire) // E2
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire) // E3
+        self.closed.load(Ordering::Acquire) // E1
     }
 
     /// Sends, waiting for room until `deadline`.
@@ -152,7 +141,7 @@ impl<T> Channel<T> {
             }
             // SAFETY: the caller's value, given away as `Done`.
             if unsafe { state.buffer.push(value) } {
-                self.len.store(state.buffer.len(), Ordering::Relaxed); // CH4: grows
+                self.len.store(state.buffer.len(), Ordering::Release); // E2
                 return Start::Ended(Outcome::Done);
             }
             self.grow(state);
@@ -238,7 +227,7 @@ impl<T> Channel<T> {
                 let moved = unsafe { state.buffer.push(sender.data.cast()) };
                 debug_assert!(moved, "BF2: a full buffer has room after a pop");
             }
-            self.len.store(state.buffer.len(), Ordering::Release); // E4
+            self.len.store(state.buffer.len(), Ordering::Release); // E2
             drop(state);
             drop(spent);
             if let Some(sender) = sender {
@@ -302,7 +291,7 @@ impl<T> Channel<T> {
             if self.closed.load(Ordering::Relaxed) {
                 return false; // written under the lock
             }
-            self.closed.store(true, Ordering::Release); // E3
+            self.closed.store(true, Ordering::Release); // E1
         }
         wait::wake_all(&self.state, |state| {
             let receiver = state.receivers.pop_claimed(OTHER);
@@ -311,91 +300,33 @@ impl<T> Channel<T> {
         true
     }
 
-    pub(super) fn add_sender(&self) {
-        add_handle(&self.senders);
-    }
-
-    pub(super) fn add_receiver(&self) {
-        add_handle(&self.receivers);
-    }
-
-    /// Gives up a sender's share. The last one closes the channel.
-    ///
-    /// # Safety
-    /// The caller owned a share and does not use the channel again.
-    pub(super) unsafe fn drop_sender(this: NonNull<Channel<T>>) {
-        // SAFETY: alive while the caller's share is (CH5).
-        let channel = unsafe { this.as_ref() };
-        if channel.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // E1
-            channel.close();
-            // SAFETY: the last sender.
-            unsafe { Channel::drop_side(this) };
-        }
-    }
-
-    /// Gives up a receiver's share. The last one closes the channel and drops what is in it.
-    ///
-    /// # Safety
-    /// The caller owned a share and does not use the channel again.
-    pub(super) unsafe fn drop_receiver(this: NonNull<Channel<T>>) {
-        // SAFETY: alive while the caller's share is (CH5).
-        let channel = unsafe { this.as_ref() };
-        if channel.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // E1
-            channel.close();
-            let unreceived = {
-                let mut state = channel.state.lock();
-                channel.len.store(0, Ordering::Relaxed); // closed: nobody concludes from it
-                std::mem::replace(&mut state.buffer, Buffer::new())
-            };
-            // SAFETY: the last receiver.
-            unsafe { Channel::drop_side(this) };
-            drop(unreceived); // may panic: everything else is done
-        }
-    }
-
-    /// # Safety
-    /// All handles of the caller's side are gone (CH5).
-    unsafe fn drop_side(this: NonNull<Channel<T>>) {
-        // SAFETY: alive until both sides were here.
-        if unsafe { this.as_ref() }.side_gone.swap(true, Ordering::AcqRel) {
-            // E2
-            // SAFETY: allocated by `allocate`; nobody has a handle, so nobody waits either.
-            drop(unsafe { Box::from_raw(this.as_ptr()) });
-        }
-    }
-}
-
-/// Counts a cloned handle. Relaxed: the handle it was cloned from keeps the channel alive.
-fn add_handle(count: &AtomicUsize) {
-    if count.fetch_add(1, Ordering::Relaxed) > isize::MAX as usize {
-        std::process::abort(); // only by leaking handles; one more lap and memory is freed early
+    /// Closes the channel, which nobody receives from any more, and takes what is in it. The
+    /// caller drops that, when it has nothing else to do: destructors may panic.
+    pub(super) fn close_and_drain(&self) -> Buffer<T> {
+        self.close();
+        let mut state = self.state.lock();
+        self.len.store(0, Ordering::Release); // E2
+        std::mem::replace(&mut state.buffer, Buffer::new())
     }
 }
 
 /// Moves a value through `send`-like operations: `Ok` if it was given away.
 #[inline]
 pub(super) fn give<T>(value: T, send: impl FnOnce(*mut T) -> Outcome) -> Result<(), (T, Outcome)> {
-    let mut value = std::mem::ManuallyDrop::new(value);
+    let mut value = ManuallyDrop::new(value);
     match send(&raw mut *value) {
         Outcome::Done => Ok(()),
-        outcome => Err((std::mem::ManuallyDrop::into_inner(value), outcome)),
+        outcome => Err((ManuallyDrop::into_inner(value), outcome)),
     }
 }
 
 /// Moves a value out of `recv`-like operations.
 #[inline]
 pub(super) fn take<T>(recv: impl FnOnce(*mut T) -> Outcome) -> Result<T, Outcome> {
-    let mut slot = std::mem::MaybeUninit::uninit();
+    let mut slot = MaybeUninit::uninit();
     match recv(slot.as_mut_ptr()) {
         // SAFETY: `Done` means that a value was moved there.
         Outcome::Done => Ok(unsafe { slot.assume_init() }),
         outcome => Err(outcome),
     }
-}
-
-/// Whether two handles are of one channel.
-pub(super) fn same<T>(a: NonNull<Channel<T>>, b: NonNull<Channel<T>>) -> bool {
-    ptr::eq(a.as_ptr(), b.as_ptr())
 }

@@ -35,6 +35,7 @@ mod channel;
 mod error;
 mod receiver;
 mod sender;
+mod share;
 
 use channel::Channel;
 pub use error::{
@@ -42,6 +43,7 @@ pub use error::{
 };
 pub use receiver::{IntoIter, Iter, Receiver, TryIter};
 pub use sender::Sender;
+use share::Shared;
 
 /// The capacity that stands for "no bound".
 const UNBOUNDED: usize = usize::MAX;
@@ -59,8 +61,8 @@ const UNBOUNDED: usize = usize::MAX;
 /// assert_eq!(rx.recv(), Ok("from a goroutine"));
 /// ```
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let channel = Channel::allocate(capacity);
-    (Sender::new(channel), Receiver::new(channel))
+    let shared = Shared::allocate(Channel::new(capacity));
+    (Sender::new(shared), Receiver::new(shared))
 }
 
 /// A channel that holds any number of values: sending never waits.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::channel::{self, Channel, Outcome};
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
+use super::share::Shared;
 use crate::sys::clock::{self, NEVER};
 
 /// The receiving side of a channel. Each value goes to one of its clones; when the last one is
@@ -27,7 +28,7 @@ use crate::sys::clock::{self, NEVER};
 /// assert_eq!(rx.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
 /// ```
 pub struct Receiver<T> {
-    channel: NonNull<Channel<T>>,
+    shared: NonNull<Shared<T>>,
 }
 
 // SAFETY: a handle moves values between threads, under the channel's lock or after winning a
@@ -41,14 +42,20 @@ impl<T> UnwindSafe for Receiver<T> {}
 impl<T> RefUnwindSafe for Receiver<T> {}
 
 impl<T> Receiver<T> {
-    pub(super) fn new(channel: NonNull<Channel<T>>) -> Receiver<T> {
-        Receiver { channel }
+    /// Takes over one share (SH1).
+    pub(super) fn new(shared: NonNull<Shared<T>>) -> Receiver<T> {
+        Receiver { shared }
     }
 
     #[inline]
     fn channel(&self) -> &Channel<T> {
-        // SAFETY: this handle's share keeps it alive (CH5).
-        unsafe { self.channel.as_ref() }
+        self.shared()
+    }
+
+    #[inline]
+    fn shared(&self) -> &Shared<T> {
+        // SAFETY: this handle's share keeps it alive (SH1).
+        unsafe { self.shared.as_ref() }
     }
 
     /// Receives the oldest value, waiting while there is none. Parks a goroutine, blocks a plain
@@ -85,12 +92,12 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         // SAFETY: as in `recv`.
-        channel::take(|out| unsafe { self.channel().try_recv(out) }).map_err(|outcome| {
-            match outcome {
+        channel::take(|out| unsafe { self.channel().try_recv(out) }).map_err(
+            |outcome| match outcome {
                 Outcome::NotNow => TryRecvError::Empty,
                 _ => TryRecvError::Disconnected,
-            }
-        })
+            },
+        )
     }
 
     /// As [`recv`](Receiver::recv), waiting for at most `timeout`.
@@ -213,7 +220,7 @@ impl<T> Receiver<T> {
     /// assert!(rx.same_channel(&rx.clone()));
     /// ```
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
-        channel::same(self.channel, other.channel)
+        self.shared == other.shared
     }
 
     /// An iterator that receives, waiting for each value, until the channel is empty, and closed
@@ -244,15 +251,15 @@ impl<T> Receiver<T> {
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Receiver<T> {
-        self.channel().add_receiver();
-        Receiver { channel: self.channel }
+        self.shared().add_receiver();
+        Receiver { shared: self.shared }
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         // SAFETY: this handle's share, given up once.
-        unsafe { Channel::drop_receiver(self.channel) };
+        unsafe { Shared::drop_receiver(self.shared) };
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::channel::{self, Channel, Outcome};
 use super::error::{SendError, SendTimeoutError, TrySendError};
+use super::share::Shared;
 use crate::sys::clock::{self, NEVER, Nanos};
 
 /// The sending side of a channel. Clones send on the same channel; when the last one is dropped,
@@ -24,7 +25,7 @@ use crate::sys::clock::{self, NEVER, Nanos};
 /// assert_eq!(rx.iter().sum::<i32>(), 3);
 /// ```
 pub struct Sender<T> {
-    channel: NonNull<Channel<T>>,
+    shared: NonNull<Shared<T>>,
 }
 
 // SAFETY: a handle moves values between threads, under the channel's lock or after winning a
@@ -38,14 +39,20 @@ impl<T> UnwindSafe for Sender<T> {}
 impl<T> RefUnwindSafe for Sender<T> {}
 
 impl<T> Sender<T> {
-    pub(super) fn new(channel: NonNull<Channel<T>>) -> Sender<T> {
-        Sender { channel }
+    /// Takes over one share (SH1).
+    pub(super) fn new(shared: NonNull<Shared<T>>) -> Sender<T> {
+        Sender { shared }
     }
 
     #[inline]
     fn channel(&self) -> &Channel<T> {
-        // SAFETY: this handle's share keeps it alive (CH5).
-        unsafe { self.channel.as_ref() }
+        self.shared()
+    }
+
+    #[inline]
+    fn shared(&self) -> &Shared<T> {
+        // SAFETY: this handle's share keeps it alive (SH1).
+        unsafe { self.shared.as_ref() }
     }
 
     /// Sends `value`, waiting while the buffer is full; without a buffer, until a receiver takes
@@ -217,21 +224,21 @@ impl<T> Sender<T> {
     /// assert!(tx.same_channel(&tx.clone()));
     /// ```
     pub fn same_channel(&self, other: &Sender<T>) -> bool {
-        channel::same(self.channel, other.channel)
+        self.shared == other.shared
     }
 }
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
-        self.channel().add_sender();
-        Sender { channel: self.channel }
+        self.shared().add_sender();
+        Sender { shared: self.shared }
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         // SAFETY: this handle's share, given up once.
-        unsafe { Channel::drop_sender(self.channel) };
+        unsafe { Shared::drop_sender(self.shared) };
     }
 }
 

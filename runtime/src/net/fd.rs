@@ -17,6 +17,7 @@ use gusty_netpoll::{Direction, Enqueued, Readiness, Source, WaitNode};
 
 use crate::sched::claim::{TIMED_OUT, Wait};
 use crate::sched::g::WaitReason;
+use crate::sched::list::GList;
 use crate::sched::{park, poll, ready};
 use crate::sys::clock::{self, NEVER, Nanos};
 
@@ -162,7 +163,9 @@ impl<S: AsRawFd> Pollable<S> {
     /// Ends the descriptor for everybody: those who wait on it get an error. It is closed when the
     /// last handle is dropped.
     pub(super) fn close(&self) {
-        poll::close(&self.source);
+        let mut list = GList::new();
+        poll::close(&self.source, &mut list);
+        ready::ready_list(&mut list);
     }
 }
 

@@ -167,7 +167,7 @@ fn search_again(m: &'static M) -> bool {
     true
 }
 
-/// Blocks in the poller until an event or the earliest deadline, if nobody else does (false: then
+/// Blocks in the poller (FR2) until an event or the earliest deadline, if nobody else does (false: then
 /// the one who does was told of an earlier deadline). Has a P afterwards, or has passed on what it
 /// found.
 fn block(m: &'static M) -> bool {

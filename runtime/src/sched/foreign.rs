@@ -35,7 +35,7 @@ impl Drop for Guard {
     }
 }
 
-/// The calling thread's G, made at its first use.
+/// The calling thread's G (FT1), made at its first use.
 #[inline(never)]
 pub(crate) fn current() -> GRef {
     // SAFETY: null or this thread's G.

@@ -9,7 +9,8 @@
 //!   G3  `sp` and `stack` are written before the G is published (queue push, unlock) and read after
 //!       it was taken from there, so the queue or lock orders them.
 //! Orderings
-//!   E1  complete: join.swap(EXITED, Release) -> join: join.load(Acquire)   the result is visible
+//!   E1  finish: join.swap(EXITED, Release) -> join: join.load(Acquire)   the result is visible
+//!       (partner: sched/run.rs)
 //!
 //! A plain thread that uses channels or locks of ours has a G too (`GKind::Thread`): it is never
 //! scheduled, "parking" it blocks the thread on `note`. Everything above `park` and `ready` need not

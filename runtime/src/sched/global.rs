@@ -104,6 +104,7 @@ impl Sched {
         p
     }
 
+    /// For a few instructions (SC1).
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }

@@ -84,7 +84,7 @@ pub(crate) fn take_for_thread() -> GRef {
     }
 }
 
-/// Gives headers back.
+/// Gives headers back; they are the global list's from here on (GS2).
 pub(crate) fn give(mut list: GList) {
     FREE.lock().append(&mut list);
 }

@@ -114,7 +114,7 @@ pub(crate) fn release_p(state: &mut State, m: &'static M) {
     }
 }
 
-/// Takes an idle P, if there is one.
+/// Takes an idle P, if there is one: the first thing an M does before it runs anything (ID1).
 pub(crate) fn acquire_p(m: &'static M) -> bool {
     let p = SCHED.lock().pop_p();
     m.set_p(p);

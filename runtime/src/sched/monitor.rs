@@ -33,14 +33,17 @@ impl Host for Monitor {
         out.warm_stacks = stack::warm();
         for i in 0..SCHED.made() {
             let p = SCHED.p(i);
-            out.push(Proc { tick: u64::from(p.tick.load(Ordering::Relaxed)), running: p.owned_by_m() });
+            out.push(Proc {
+                tick: u64::from(p.tick.load(Ordering::Relaxed)),
+                running: p.owned_by_m(),
+            });
         }
     }
 
     fn poll_network(&self) {
         let mut list = GList::new();
         poll::now(&mut list);
-        ready_list(&mut list);
+        ready_list(&mut list); // MO1
     }
 
     fn run_timers(&self) {

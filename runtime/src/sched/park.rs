@@ -72,8 +72,8 @@ fn leave<C: FnOnce()>(m: &'static M, p: &'static P, g: GRef, commit: C) {
     // SAFETY: `to` is the context of a G just taken from a queue, or of this M's g0: ours to
     // resume (SW1). `m` and `p` are not used afterwards (SW2, M3).
     let msg = unsafe { arch::switch(g.sp.as_ptr(), to, msg) };
-    // SAFETY: whoever switched to this G did so from `leave`, or is g0, which sends 0.
     if msg != 0 {
+        // SAFETY: whoever switched to this G did so from `leave`; g0 sends 0.
         unsafe { settle(msg) };
     }
 }

@@ -3,6 +3,8 @@
 //! Not here: the public functions (`goroutine`), where the permit is kept (`ext`).
 //! Source: std::thread's park/unpark semantics: one permit, never more.
 
+use std::mem::ManuallyDrop;
+
 use super::claim::{FIRST_TOKEN, Wait};
 use super::ext::Ext;
 use super::g::{GRef, WaitReason};
@@ -19,7 +21,7 @@ impl Ext {
             return;
         }
         parker.wait = &raw const wait;
-        std::mem::forget(parker);
+        let _locked = ManuallyDrop::new(parker); // the commit unlocks
         // SAFETY: the lock is released by the commit; `unpark` claims under it (EX2), and we take
         // it below before `wait` dies.
         unsafe {

@@ -18,9 +18,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use gusty_netpoll::{Deadline, Poller, Sink, Source};
 
 use super::claim::{FIRST_TOKEN, Wait};
+use super::fatal;
 use super::global::SCHED;
 use super::list::GList;
-use super::fatal;
 use crate::sys::clock::{self, NEVER, Nanos};
 use crate::sys::shim::store_load_fence;
 
@@ -65,12 +65,11 @@ pub(crate) fn register(fd: RawFd) -> io::Result<Source> {
     poller()?.register(fd)
 }
 
-/// Wakes everybody who waits on `source` with an error and forgets its descriptor.
-pub(crate) fn close(source: &Source) {
-    let mut list = GList::new();
+/// Forgets the descriptor of `source`; those who wait on it are the caller's to make ready, and
+/// will find it closed.
+pub(crate) fn close(source: &Source, out: &mut GList) {
     // An error here means that the kernel knew nothing of the descriptor: nothing to undo.
-    let _ = source.close(&mut Claimed(&mut list));
-    super::ready::ready_list(&mut list);
+    let _ = source.close(&mut Claimed(out));
 }
 
 /// Whether anybody waits for a descriptor.
@@ -113,7 +112,7 @@ pub(crate) fn begin_blocking() -> Option<Turn> {
         return None;
     }
     SCHED.poll_until.store(NEVER, Ordering::Relaxed); // ordered by the fence
-    store_load_fence(); // E2
+    store_load_fence(); // E2: before the caller reads the timers
     Some(Turn(()))
 }
 
@@ -128,7 +127,7 @@ impl Turn {
             }
             Err(error) => fatal::fatal(format_args!("cannot make the network poller: {error}")),
         }
-        SCHED.poll_until.store(0, Ordering::Relaxed); // a late break only costs an empty poll
+        SCHED.poll_until.store(0, Ordering::Relaxed); // PO2; a late break only costs an empty poll
         TURN.store(false, Ordering::Release); // partner: `begin_blocking`
     }
 }

@@ -9,7 +9,7 @@ use super::global::{MAX_PROCS, SCHED, State};
 use super::idle;
 use super::retire::retire;
 
-/// Sets the number of Ps, clamped to `1..=MAX_PROCS`; returns the number before.
+/// Sets the number of Ps without stopping any (PR1), clamped to `1..=MAX_PROCS`; returns the number before.
 pub(crate) fn resize(n: usize) -> usize {
     let n = n.clamp(1, MAX_PROCS);
     let mut state = SCHED.lock();

@@ -12,7 +12,7 @@ use super::list::GList;
 use super::m;
 use super::p::{P, QUEUE_MAX};
 
-/// Makes a parked G runnable: next on this P if the caller has one, else through the global queue.
+/// Makes a parked G, which the caller gives away (RD1, RD2), runnable: next on this P if the caller has one, else through the global queue.
 #[inline]
 pub(crate) fn ready(g: GRef) {
     if g.kind() != GKind::Goroutine {

@@ -2,7 +2,7 @@
 //! Layer: L2 (sched)
 //! Not here: when to steal (`find`).
 //! Invariants
-//!   ST1  Victims are visited in a fresh random order each pass; a victim's next slot is taken
+//!   SE1  Victims are visited in a fresh random order each pass; a victim's next slot is taken
 //!        only in the last pass, because its owner is about to run it with warm caches.
 //! Source: Go's stealWork; the order by a random start and a random stride coprime to the number
 //!   of Ps, which visits every P once.
@@ -20,6 +20,7 @@ const PASSES: u32 = 3;
 pub(crate) fn steal(m: &'static M, p: &'static P) -> Option<GRef> {
     let n = u32::try_from(SCHED.made()).expect("at most MAX_PROCS");
     for pass in 1..=PASSES {
+        // SE1
         let mut victim = m.rand_below(n);
         let stride = coprime(m.rand_below(n) + 1, n);
         for _ in 0..n {

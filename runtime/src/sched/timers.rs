@@ -102,6 +102,7 @@ fn lock_with_room(p: &P) -> SpinGuard<'_, TimerHeap> {
     }
 }
 
+/// Restores TM3 before the lock is released.
 fn publish(p: &P, heap: &TimerHeap) {
     p.timer_when.store(heap.next().unwrap_or(NEVER), Ordering::Release); // E2
 }

@@ -3,7 +3,7 @@
 
 use std::{fmt, io};
 
-use super::guard::GuardKind;
+use super::kind::GuardKind;
 
 /// Why a stack could not be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

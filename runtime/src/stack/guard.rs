@@ -12,11 +12,10 @@
 //! `vm.max_map_count`: a process that has used it up cannot even allocate. There is no fourth rung
 //! without guards, because safe code could then write into its neighbour's stack.
 
-use std::fmt;
-
 use super::advise::{advise, errno, range};
 use super::class::{GUARD_BYTES, SizeClass};
 use super::error::StackError;
+use super::kind::GuardKind;
 use super::uffd::Uffd;
 
 const MADV_GUARD_INSTALL: libc::c_int = 102;
@@ -24,31 +23,6 @@ const MADV_GUARD_INSTALL: libc::c_int = 102;
 const SPARED_MAPPINGS: usize = 4096;
 /// What the kernel has unless told otherwise.
 const DEFAULT_MAX_MAP_COUNT: usize = 65_530;
-
-/// How stacks are guarded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum GuardKind {
-    /// The best kind that works.
-    #[default]
-    Auto,
-    /// `MADV_GUARD_INSTALL`.
-    Madvise,
-    /// `UFFDIO_POISON`.
-    Uffd,
-    /// `mprotect(PROT_NONE)`.
-    Mprotect,
-}
-
-impl fmt::Display for GuardKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "the best kind",
-            Self::Madvise => "madvise (MADV_GUARD_INSTALL)",
-            Self::Uffd => "uffd (UFFDIO_POISON)",
-            Self::Mprotect => "mprotect (PROT_NONE)",
-        })
-    }
-}
 
 /// Adjacent stacks of one class.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,7 +7,7 @@
 //!   ST2  A slab is never unmapped once it is published: an address that was a stack stays one.
 //!   ST3  A stack is in one list, in one unused range of a slab, or with one owner.
 //!
-//! In import order: `class` (sizes), `error`, `advise` (batched madvise), `uffd`, `guard` (the
+//! In import order: `class` (sizes), `kind`, `error`, `advise` (batched madvise), `uffd`, `guard` (the
 //! three ways to make a guard), `registry` (which stack is at this address?), `slab` (mapping),
 //! `pool` (reuse).
 //!
@@ -18,6 +18,7 @@ mod advise;
 mod class;
 mod error;
 mod guard;
+mod kind;
 mod pool;
 mod registry;
 mod slab;
@@ -26,7 +27,7 @@ mod tests;
 mod uffd;
 
 pub(crate) use class::{GUARD_BYTES, SizeClass};
-pub(crate) use guard::GuardKind;
+pub(crate) use kind::GuardKind;
 pub(crate) use pool::{LocalCache, Stack, trim, warm};
 pub(crate) use registry::{Hit, find};
 pub(crate) use slab::choose_guard;

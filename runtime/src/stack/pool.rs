@@ -138,7 +138,7 @@ impl ClassPool {
                 0 => slab::first_count(class),
                 count => slab::next_count(class, count),
             };
-            self.free.lock().reserve(fresh.total + want)?; // PL1
+            self.free.lock().reserve(fresh.total + want)?; // PL1, and by PL2 not held below
             let span = slab::create(class, want)?;
             (fresh.next_base, fresh.end) = (span.base, span.end());
             fresh.slab_count = span.count;

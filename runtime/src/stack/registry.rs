@@ -73,6 +73,7 @@ impl<const N: usize> Table<N> {
 
     pub(super) fn find(&self, addr: usize) -> Option<Hit> {
         let len = self.len.load(Ordering::Acquire); // E1
+        // RG1: what is below `len` does not change under us.
         self.entries[..len].iter().find_map(|entry| {
             let start = entry.start.load(Ordering::Relaxed);
             let base = start & !(PAGE - 1);

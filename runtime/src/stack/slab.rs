@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use super::advise::errno;
 use super::class::SizeClass;
 use super::error::StackError;
-use super::guard::{GuardKind, Guards, Span};
+use super::guard::{Guards, Span};
+use super::kind::GuardKind;
 use super::registry;
 
 const MIB: usize = 1 << 20;

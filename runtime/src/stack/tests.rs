@@ -3,10 +3,12 @@
 use std::process::Command;
 
 use super::class::{GUARD_BYTES, PAGE, SizeClass};
-use super::guard::{GuardKind, Guards, Span};
+use super::error::StackError;
+use super::guard::{Guards, Span};
+use super::kind::GuardKind;
 use super::pool::{BATCH, ClassPool, LOCAL};
 use super::registry::{Hit, Table};
-use super::{LocalCache, Stack, StackError, find, slab, trim};
+use super::{LocalCache, Stack, find, slab, trim};
 
 fn class(kib: usize) -> SizeClass {
     SizeClass::for_size(kib << 10).unwrap()

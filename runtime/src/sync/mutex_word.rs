@@ -116,13 +116,35 @@ fn waiters_bit(waiters: bool) -> u32 {
 mod loom_tests {
     use super::*;
     use loom::cell::UnsafeCell;
-    use loom::sync::atomic::AtomicBool;
     use loom::sync::{Arc, Mutex, Notify};
     use std::collections::VecDeque;
 
+    const PARKED: u32 = 0;
+    const COMPETES: u32 = 1;
+    const OWNS: u32 = 2;
+
+    /// A parked waiter. (A `Notify` alone wakes spuriously; `park` does not.)
     struct Waiter {
         note: Notify,
-        owns: AtomicBool,
+        outcome: AtomicU32,
+    }
+
+    impl Waiter {
+        fn new() -> Arc<Waiter> {
+            Arc::new(Waiter { note: Notify::new(), outcome: AtomicU32::new(PARKED) })
+        }
+
+        fn park(&self) -> u32 {
+            while self.outcome.load(Ordering::Acquire) == PARKED {
+                self.note.wait();
+            }
+            self.outcome.load(Ordering::Acquire)
+        }
+
+        fn ready(&self, outcome: u32) {
+            self.outcome.store(outcome, Ordering::Release);
+            self.note.notify();
+        }
     }
 
     /// `raw_mutex` with loom's parts: the queue's lock, and notes for goroutines.
@@ -145,8 +167,7 @@ mod loom_tests {
                     if !self.word.announce(woken) {
                         continue;
                     }
-                    let waiter = Waiter { note: Notify::new(), owns: AtomicBool::new(false) };
-                    let waiter = Arc::new(waiter);
+                    let waiter = Waiter::new();
                     if woken {
                         queue.push_front(waiter.clone());
                     } else {
@@ -154,8 +175,7 @@ mod loom_tests {
                     }
                     waiter
                 };
-                waiter.note.wait();
-                if waiter.owns.load(Ordering::Relaxed) {
+                if waiter.park() == OWNS {
                     return;
                 }
                 woken = true;
@@ -170,19 +190,18 @@ mod loom_tests {
             let waiter = queue.pop_front().expect("WAITERS was set (MW1)");
             let more = !queue.is_empty();
             if self.hand_off {
-                waiter.owns.store(true, Ordering::Relaxed);
                 self.word.hand_off(more);
             } else {
                 self.word.unlock_waking(more);
             }
             drop(queue);
-            waiter.note.notify();
+            waiter.ready(if self.hand_off { OWNS } else { COMPETES });
         }
     }
 
     fn three_lockers(hand_off: bool) {
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(2);
+        builder.preemption_bound = Some(3);
         builder.check(move || {
             let model = Arc::new(Model {
                 word: MutexWord::new(),

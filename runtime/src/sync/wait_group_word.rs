@@ -141,11 +141,24 @@ mod tests {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
+    use loom::sync::atomic::AtomicBool;
     use loom::sync::{Arc, Mutex, Notify};
+
+    /// A parked waiter. (A `Notify` alone wakes spuriously; `park` does not.)
+    struct Waiter {
+        note: Notify,
+        woken: AtomicBool,
+    }
+
+    impl Waiter {
+        fn new() -> Arc<Waiter> {
+            Arc::new(Waiter { note: Notify::new(), woken: AtomicBool::new(false) })
+        }
+    }
 
     struct Model {
         word: WaitGroupWord,
-        queue: Mutex<Vec<(usize, Arc<Notify>)>>,
+        queue: Mutex<Vec<(usize, Arc<Waiter>)>>,
     }
 
     impl Model {
@@ -153,25 +166,24 @@ mod loom_tests {
             if self.word.counter() == 0 {
                 return;
             }
-            let note = Arc::new(Notify::new());
+            let waiter = Waiter::new();
             {
                 let mut queue = self.queue.lock().unwrap();
                 let Some(epoch) = self.word.announce() else { return };
-                queue.push((epoch, note.clone()));
+                queue.push((epoch, waiter.clone()));
             }
-            note.wait(); // a lost wake-up is a deadlock, which loom reports
+            while !waiter.woken.load(Ordering::Acquire) {
+                waiter.note.wait(); // a lost wake-up is a deadlock, which loom reports
+            }
         }
 
         fn done(&self) {
             if let Done::Wake(ended) = self.word.done() {
                 let mut queue = self.queue.lock().unwrap();
-                queue.retain(|(epoch, note)| {
-                    let wake = has_ended(*epoch, ended);
-                    if wake {
-                        note.notify();
-                    }
-                    !wake
-                });
+                for (_, waiter) in queue.extract_if(.., |(epoch, _)| has_ended(*epoch, ended)) {
+                    waiter.woken.store(true, Ordering::Release);
+                    waiter.note.notify();
+                }
             }
         }
     }
@@ -182,7 +194,9 @@ mod loom_tests {
 
     #[test]
     fn loom_a_waiter_returns_after_the_last_done() {
-        loom::model(|| {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(|| {
             let group = model();
             assert!(group.word.add(2));
             let others: Vec<_> = (0..2)
@@ -213,16 +227,13 @@ mod loom_tests {
             // The group is used again while the first round may still be waking.
             if group.word.counter() == 0 {
                 assert!(group.word.add(1));
-                let mine = Arc::new(Notify::new());
+                let mine = Waiter::new();
                 {
                     let mut queue = group.queue.lock().unwrap();
                     queue.push((group.word.announce().expect("added"), mine.clone()));
                 }
                 again.join().unwrap();
-                let queue = group.queue.lock().unwrap();
-                let waits = queue.iter().any(|(_, note)| std::ptr::eq(&raw const **note, &raw const *mine));
-                assert!(waits, "woken by the end of a round before its own");
-                drop(queue);
+                assert!(!mine.woken.load(Ordering::Relaxed), "by the end of an earlier round");
                 group.done();
             } else {
                 again.join().unwrap();

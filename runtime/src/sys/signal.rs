@@ -75,6 +75,7 @@ fn no_action() -> libc::sigaction {
     unsafe { std::mem::zeroed() }
 }
 
+/// The handler (SG1).
 extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     if REPORTER.load(Ordering::Relaxed) == this_thread() {
         abort(); // the report itself faulted (SG2)

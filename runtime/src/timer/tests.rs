@@ -1,3 +1,5 @@
+//! Job: tests of the parent module.
+
 use std::{collections::BTreeMap, ptr::NonNull};
 
 use super::{NEVER, Storage, TimerHeap, TimerNode};

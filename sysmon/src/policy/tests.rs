@@ -1,3 +1,5 @@
+//! Job: tests of the parent module.
+
 use super::{Action, Config, History, Proc, Rest, Snapshot, Verdict, decide};
 use Action::{PollNetwork, RunTimers, TrimStacks};
 

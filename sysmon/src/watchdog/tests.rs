@@ -1,3 +1,5 @@
+//! Job: tests of the parent module.
+
 use std::{
     sync::{
         Arc, Mutex,

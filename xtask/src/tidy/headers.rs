@@ -15,9 +15,10 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Problem> {
 
 fn check_file(source: &Source) -> Vec<Problem> {
     let mut problems = Vec::new();
-    // The top of a lib.rs is the crate's front page: its Job and Layer may stand further down, or
-    // in `//` lines after it.
-    let is_front = source.in_src() == Some("lib.rs");
+    // The top of a public module is a front page for users: its Job and Layer may then stand in
+    // `//` lines after it, in a lib.rs also further down on the page.
+    let after_page = source.text.lines().any(|line| line.starts_with("// Job:"));
+    let is_front = source.in_src() == Some("lib.rs") || after_page;
     let top: Vec<(usize, &str)> = if is_front {
         (1..)
             .zip(source.text.lines())
