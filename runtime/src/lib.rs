@@ -18,33 +18,52 @@
 // Job: the front page and the list of what is public.
 // Layer: L4 (API)
 
+// A model check builds only the pure structures, with loom's atomics.
 #![cfg_attr(loom, allow(dead_code, unused_imports, reason = "a model check uses parts only"))]
 
-mod arch;
-mod config;
-mod goroutine;
 mod queue;
-pub mod runtime;
-mod sched;
-mod scope;
-mod stack;
+pub mod sync;
 mod sys;
+
+#[cfg(not(loom))]
+mod arch;
+#[cfg(not(loom))]
+mod config;
+#[cfg(not(loom))]
+mod goroutine;
+#[cfg(not(loom))]
+pub mod runtime;
+#[cfg(not(loom))]
+mod sched;
+#[cfg(not(loom))]
+mod scope;
+#[cfg(not(loom))]
+mod stack;
+#[cfg(not(loom))]
 mod task;
+#[cfg(not(loom))]
 mod timer;
+#[cfg(not(loom))]
 mod wait;
 
+#[cfg(not(loom))]
 pub mod chan;
+#[cfg(not(loom))]
 pub mod net;
-pub mod sync;
 
+#[cfg(not(loom))]
 pub use goroutine::{
     Goroutine, GoroutineId, current, is_goroutine, park, park_timeout, sleep, sleep_until,
     yield_now,
 };
+#[cfg(not(loom))]
 pub use gusty_macros::{go, main, test};
+#[cfg(not(loom))]
 pub use scope::{Scope, ScopedJoinHandle, scope};
+#[cfg(not(loom))]
 pub use task::{Builder, JoinHandle, Result, spawn};
 
 #[doc(hidden)]
 #[path = "entry.rs"]
+#[cfg(not(loom))]
 pub mod __private;

@@ -1,3 +1,5 @@
+//! Job: tests of the parent module.
+
 use proc_macro2::TokenStream;
 use quote::quote;
 

@@ -2,4 +2,5 @@
 //! Layer: L1 (structures)
 //! Not here: crossbeam's deque and injector, which the scheduler uses as they are.
 
+pub(crate) mod claim_word;
 pub(crate) mod searchers;

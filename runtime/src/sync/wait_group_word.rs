@@ -220,24 +220,21 @@ mod loom_tests {
                 let group = group.clone();
                 loom::thread::spawn(move || group.wait())
             };
-            let again = {
+            let first = {
                 let group = group.clone();
                 loom::thread::spawn(move || group.done())
             };
-            // The group is used again while the first round may still be waking.
-            if group.word.counter() == 0 {
-                assert!(group.word.add(1));
-                let mine = Waiter::new();
-                {
-                    let mut queue = group.queue.lock().unwrap();
-                    queue.push((group.word.announce().expect("added"), mine.clone()));
-                }
-                again.join().unwrap();
-                assert!(!mine.woken.load(Ordering::Relaxed), "by the end of an earlier round");
-                group.done();
-            } else {
-                again.join().unwrap();
+            // The first round may have ended and may still be waking its waiter; or this adds to it.
+            assert!(group.word.add(1));
+            let mine = Waiter::new();
+            {
+                let mut queue = group.queue.lock().unwrap();
+                queue.push((group.word.announce().expect("added"), mine.clone()));
             }
+            first.join().unwrap();
+            assert!(!mine.woken.load(Ordering::Relaxed), "before its round has ended");
+            group.done();
+            assert!(mine.woken.load(Ordering::Relaxed));
             waiter.join().unwrap();
         });
     }

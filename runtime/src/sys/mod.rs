@@ -2,10 +2,16 @@
 //! Layer: L0 (machine)
 //! Not here: stacks (`stack`), instruction-set details (`arch`), scheduling.
 
+#[cfg(not(loom))]
 pub(crate) mod clock;
+#[cfg(not(loom))]
 pub(crate) mod futex;
+#[cfg(not(loom))]
 pub(crate) mod lock;
+#[cfg(not(loom))]
 pub(crate) mod note;
+#[cfg(not(loom))]
 pub(crate) mod rand;
 pub(crate) mod shim;
+#[cfg(not(loom))]
 pub(crate) mod signal;

@@ -81,9 +81,12 @@ impl Layout {
         Layout { used_below_fs, above_fs: near + GROWTH, in_first_page: near + used_below_fs }
     }
 
+}
+
+impl Shape {
     /// Entries of the dtv.
-    pub(super) fn dtv_capacity(&self, control: usize) -> usize {
-        (self.above_fs - control.next_multiple_of(16)) / 16 - 2
+    pub(super) fn dtv_capacity(&self) -> usize {
+        (self.layout.above_fs - self.template.control.next_multiple_of(16)) / 16 - 2
     }
 }
 
@@ -209,7 +212,7 @@ unsafe fn make_dtv(shape: &Shape, block: Block) {
     let dtv = control + 16;
     // SAFETY: as for this function.
     unsafe {
-        block.put(control, shape.layout.dtv_capacity(shape.template.control));
+        block.put(control, shape.dtv_capacity());
         for entry in 1..=shape.template.dtv_fixed as isize {
             block.put(dtv + entry * 16, UNALLOCATED);
         }
@@ -288,7 +291,7 @@ pub(crate) unsafe fn reset(block: Block) {
 #[cold]
 unsafe fn free_dynamic(shape: &Shape, block: Block, dtv: isize) {
     let fixed = shape.template.dtv_fixed as isize;
-    let capacity = shape.layout.dtv_capacity(shape.template.control) as isize;
+    let capacity = shape.dtv_capacity() as isize;
     // SAFETY: entries of this block's dtv; the loader allocates with malloc.
     unsafe {
         for entry in fixed + 1..=capacity {

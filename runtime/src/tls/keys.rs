@@ -51,14 +51,12 @@ pub(super) fn any() -> bool {
 pub(super) fn run() {
     let used = words::get::<USED>();
     if used & USED_KEYS != 0 {
-        // Set again by whatever sets a value; what is cleared here needs no second round.
+        // Marked again by a destructor that sets a value.
         // SAFETY: the word is the goroutine's.
         unsafe { words::set::<USED>(used & !USED_KEYS) };
-        let called = (0..END.load(Ordering::Relaxed)).filter(|&key| run_key(key)).count();
-        if called == 0 {
+        (0..END.load(Ordering::Relaxed)).for_each(run_key);
+        if words::get::<USED>() & USED_KEYS == 0 {
             free_blocks();
-        } else {
-            mark(USED_KEYS);
         }
     }
     if used & USED_LOCALE != 0 {
@@ -70,36 +68,31 @@ pub(super) fn run() {
     }
 }
 
-/// Clears the value of a key; true if it had a destructor to call.
-fn run_key(key: usize) -> bool {
-    let id = key as libc::pthread_key_t;
-    // SAFETY: any number may be asked for.
-    let value = unsafe { libc::pthread_getspecific(id) };
-    if value.is_null() {
-        return false;
-    }
-    // SAFETY: the key has a value, so it exists.
-    unsafe { libc::pthread_setspecific(id, ptr::null()) };
+/// Clears the value of a key and gives it to the destructor.
+fn run_key(key: usize) {
+    let Some(value) = take(key as libc::pthread_key_t) else { return };
     let dtor = DTORS[key].load(Ordering::Relaxed);
-    if dtor == 0 {
-        return false;
+    if dtor != 0 {
+        // SAFETY: KE1; the value is passed once.
+        unsafe { std::mem::transmute::<usize, KeyDtor>(dtor)(value) };
     }
-    // SAFETY: KE1; the value is passed once.
-    unsafe { std::mem::transmute::<usize, KeyDtor>(dtor)(value) };
-    true
+}
+
+/// Takes this goroutine's value of a key.
+fn take(key: libc::pthread_key_t) -> Option<*mut c_void> {
+    // SAFETY: any number may be asked for; a key that has a value exists.
+    unsafe {
+        let value = libc::pthread_getspecific(key);
+        (!value.is_null() && libc::pthread_setspecific(key, ptr::null()) == 0).then_some(value)
+    }
 }
 
 /// Gives up on values that destructors keep setting.
 #[cold]
 pub(super) fn forget() {
-    for key in 0..END.load(Ordering::Relaxed) as libc::pthread_key_t {
-        // SAFETY: as in `run_key`.
-        unsafe {
-            if !libc::pthread_getspecific(key).is_null() {
-                libc::pthread_setspecific(key, ptr::null());
-            }
-        }
-    }
+    (0..END.load(Ordering::Relaxed) as libc::pthread_key_t).for_each(|key| {
+        take(key);
+    });
     free_blocks();
     // SAFETY: the word is the goroutine's.
     unsafe { words::set::<USED>(0) };

@@ -41,11 +41,14 @@ static CURRENT: AtomicPtr<Images> = AtomicPtr::new(ptr::null_mut());
 impl Images {
     /// Of `modules`, with their own copies: a library may be closed.
     pub(super) fn leak(modules: &[Module]) -> &'static Images {
+        Box::leak(Box::new(Images(modules.iter().map(Module::with_own_image).collect())))
+    }
+
+    /// The same for another set of modules; keeps the copies that there are.
+    pub(super) fn changed_to(&self, modules: &[Module]) -> &'static Images {
         let copy = |module: &Module| {
-            // SAFETY: the caller's modules are loaded, their images readable.
-            let image = unsafe { std::slice::from_raw_parts(module.image, module.file) };
-            let image = Box::leak(image.to_vec().into_boxed_slice());
-            Module { image: image.as_ptr(), ..*module }
+            let known = self.0.iter().find(|old| old.is(module));
+            known.copied().unwrap_or_else(|| module.with_own_image())
         };
         Box::leak(Box::new(Images(modules.iter().map(copy).collect())))
     }
@@ -81,8 +84,17 @@ impl Module {
         }
     }
 
-    pub(super) fn contains(&self, below: usize) -> bool {
-        below <= self.below && below > self.below - self.size
+    /// Leaks a copy of the image.
+    fn with_own_image(&self) -> Module {
+        // SAFETY: made from a library that is loaded, as its image was readable then.
+        let image = unsafe { std::slice::from_raw_parts(self.image, self.file) };
+        Module { image: Box::leak(image.to_vec().into_boxed_slice()).as_ptr(), ..*self }
+    }
+
+    /// Is the variable at this offset from the FS base one of these?
+    pub(super) fn contains(&self, offset: isize) -> bool {
+        let low = -(self.below as isize);
+        (low..low + self.size as isize).contains(&offset)
     }
 
     /// The same variables of the same library.
@@ -123,6 +135,19 @@ unsafe extern "C" fn visit(info: *mut dl_phdr_info, _: usize, data: *mut c_void)
     0
 }
 
+/// The greatest number of a library with thread-locals.
+pub(super) fn last_id() -> usize {
+    unsafe extern "C" fn visit(info: *mut dl_phdr_info, _: usize, last: *mut c_void) -> c_int {
+        // SAFETY: `last` is a number, `info` as the loader passes it.
+        unsafe { *last.cast::<usize>() = (*info).dlpi_tls_modid.max(*last.cast::<usize>()) };
+        0
+    }
+    let mut last = 0usize;
+    // SAFETY: the callback has the right signature and gets the number it expects.
+    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut last).cast()) };
+    last
+}
+
 /// Where this thread has the variables of module `id`. `dl_iterate_phdr` could say so too, but
 /// not for a library that the thread has not used yet.
 pub(super) fn address_of(id: usize) -> usize {
@@ -130,5 +155,5 @@ pub(super) fn address_of(id: usize) -> usize {
         fn __tls_get_addr(index: *const [usize; 2]) -> *mut c_void;
     }
     // SAFETY: the id of a loaded module, offset 0.
-    unsafe { __tls_get_addr(&raw const *&[id, 0]) }.expose_provenance()
+    unsafe { __tls_get_addr(&[id, 0]) }.expose_provenance()
 }
