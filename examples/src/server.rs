@@ -13,7 +13,7 @@ use crate::http1::{self, End};
 /// How long to wait when there is nothing to accept a connection with.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long an HTTP client may be silent.
-const IDLE: Duration = Duration::from_secs(30);
+pub const IDLE: Duration = Duration::from_secs(30);
 /// How long a client may go on sending after its connection was ended.
 const LINGER: Duration = Duration::from_secs(1);
 

@@ -67,8 +67,8 @@ fn a_notification_before_a_block_prevents_it_once() {
 
 #[test]
 fn of_many_notifications_one_costs_a_system_call() {
-    let poller = poller();
-    for _ in 0..50 {
+    for _ in 0..20 {
+        let poller = poller();
         let blocked = block_on_a_thread(poller, Deadline::Never);
         until_busy(poller);
         let calls = AtomicUsize::new(0);
@@ -82,10 +82,8 @@ fn of_many_notifications_one_costs_a_system_call() {
             }
         });
         assert_eq!(blocked.join().unwrap(), NOTIFIED);
-        // None if the notifications came before the thread went to the kernel.
+        // None, if the notifications came before the thread went to the kernel.
         assert!(calls.into_inner() <= 1);
-        // What was rung after it came back prevents a block; a later one ends by its deadline.
-        while poll(poller, Deadline::At(now() + 1_000)) != EXPIRED {}
     }
 }
 

@@ -279,7 +279,10 @@ impl<T> Running<T> {
     fn join(self) -> T {
         match self {
             Running::Goroutine(handle) => handle.join().unwrap(),
-            Running::Thread(handle) => handle.join().unwrap(),
+            Running::Thread(handle) => {
+                until(|| handle.is_finished()); // what it waits for may need this P
+                handle.join().unwrap()
+            }
         }
     }
 }
@@ -321,12 +324,12 @@ fn channels(rng: &mut Rng) {
         receiving.push(somewhere(rng, move || {
             let (mut got, mut last) = (0, HashMap::new());
             loop {
-                let (sender, i) = match rx.recv_timeout(Duration::from_nanos(theirs.next() % 100_000))
-                {
-                    Ok(message) => message,
-                    Err(RecvTimeoutError::Timeout) => continue,
-                    Err(RecvTimeoutError::Disconnected) => return got,
-                };
+                let (sender, i) =
+                    match rx.recv_timeout(Duration::from_nanos(theirs.next() % 100_000)) {
+                        Ok(message) => message,
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => return got,
+                    };
                 assert!(last.insert(sender, i).is_none_or(|before| before < i));
                 got += 1;
                 if theirs.below(8) == 0 {
@@ -409,7 +412,8 @@ fn echo(rng: &mut Rng) {
         calling.push(somewhere(rng, move || {
             let stream = Arc::new(TcpStream::connect(at).unwrap());
             for _ in 0..theirs.below(6) {
-                let sent: Vec<u8> = (0..theirs.below(40_000)).map(|_| theirs.next() as u8).collect();
+                let sent: Vec<u8> =
+                    (0..theirs.below(40_000)).map(|_| theirs.next() as u8).collect();
                 let (writer, bytes) = (stream.clone(), sent.clone());
                 let writes = gusty::spawn(move || (&*writer).write_all(&bytes).unwrap());
                 let mut back = vec![0; sent.len()];

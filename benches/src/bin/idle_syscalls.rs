@@ -59,10 +59,6 @@ fn count(child: &mut Child, seconds: u64) -> Result<u64, String> {
 }
 
 /// The calls in the last line of the summary of `strace -c`; without one there were none.
-///
-/// A call that was under way when strace attached is listed when it is interrupted at the end:
-/// those are waits that began before, one for each thread, and `restart_syscall` is another name
-/// for them. The caller gets what the table says.
 fn total(report: &str) -> u64 {
     let line = report.lines().rev().find(|line| line.trim_end().ends_with(" total"));
     line.and_then(|line| line.split_whitespace().nth(3)).and_then(|n| n.parse().ok()).unwrap_or(0)

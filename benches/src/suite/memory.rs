@@ -34,6 +34,9 @@ fn contenders(scale: Scale) -> Vec<Contender> {
     let threads = scale.pick(50, 10_000);
     vec![
         Contender::with_metrics("gusty park", move || on_goroutine(move || parked(n))),
+        Contender::with_metrics("gusty, a channel each", move || {
+            on_goroutine(move || own_channels(n))
+        }),
         Contender::with_metrics("tokio Notify", move || on_tokio(tasks(n))),
         Contender::with_metrics("threads (at most 10,000)", move || parked_threads(threads)),
     ]
@@ -96,12 +99,43 @@ fn parked(n: usize) -> Vec<f64> {
         .collect();
     wait_for(n);
     phases.created();
-    all.iter().for_each(gusty::Goroutine::unpark);
-    wait_for(2 * n);
-    phases.woken();
-    all.iter().for_each(gusty::Goroutine::unpark);
-    wait_for(3 * n);
-    phases.woken();
+    for round in 2..=3 {
+        all.iter().for_each(gusty::Goroutine::unpark);
+        wait_for(round * n);
+        phases.woken();
+    }
+    phases.numbers
+}
+
+/// As [`parked`], each waiting for a value on an unbuffered channel of its own.
+fn own_channels(n: usize) -> Vec<f64> {
+    let reached = counter();
+    let wait_for = |count| {
+        while reached.load(Ordering::Acquire) < count {
+            gusty::yield_now();
+        }
+    };
+    let mut phases = Phases::begin(n);
+    let all: Vec<gusty::chan::Sender<()>> = (0..n)
+        .map(|_| {
+            let (reached, (tx, rx)) = (Arc::clone(&reached), gusty::chan::bounded(0));
+            gusty::go!(move || {
+                for _ in 0..2 {
+                    reached.fetch_add(1, Ordering::Release);
+                    rx.recv().expect("a sender");
+                }
+                reached.fetch_add(1, Ordering::Release);
+            });
+            tx
+        })
+        .collect();
+    wait_for(n);
+    phases.created();
+    for round in 2..=3 {
+        all.iter().for_each(|one| one.send(()).expect("a receiver"));
+        wait_for(round * n);
+        phases.woken();
+    }
     phases.numbers
 }
 
@@ -129,12 +163,11 @@ async fn tasks(n: usize) -> Vec<f64> {
         .collect();
     wait_for(n).await;
     phases.created();
-    all.iter().for_each(|one| one.notify_one());
-    wait_for(2 * n).await;
-    phases.woken();
-    all.iter().for_each(|one| one.notify_one());
-    wait_for(3 * n).await;
-    phases.woken();
+    for round in 2..=3 {
+        all.iter().for_each(|one| one.notify_one());
+        wait_for(round * n).await;
+        phases.woken();
+    }
     phases.numbers
 }
 

@@ -4,7 +4,8 @@
 //! the spawner yields so that they run. Counts spawn, switch, run and exit. A real program starts
 //! tasks in bursts, so the batch of 32 shows how well the caches hold them.
 //!
-//! `join`: spawn one, wait for its value. Here the spawner parks.
+//! `join`: spawn one, wait for its value. Here the spawner parks. `scope`: the same with a borrow
+//! instead of a value.
 //!
 //! Threads start and join one at a time: they have no way to batch that would help them.
 
@@ -16,6 +17,7 @@ use gusty_benches::harness::{Bench, Contender, Metric, Scale, each, per_op};
 use super::{on_goroutine, on_tokio};
 
 const TASK: &[Metric] = &[Metric::nanos_at_most("a task", 60.0)];
+const SCOPE: &[Metric] = &[Metric::nanos("scope + spawn")];
 const JOIN: &[Metric] = &[Metric::nanos_at_most("spawn + join", 150.0)];
 
 pub(super) fn benches() -> Vec<Bench> {
@@ -30,6 +32,7 @@ pub(super) fn benches() -> Vec<Bench> {
         bench("spawn/1", TASK, |scale| detached(scale, 1)),
         bench("spawn/32", TASK, |scale| detached(scale, 32)),
         bench("join", JOIN, joined),
+        bench("scope", SCOPE, scoped),
     ]
 }
 
@@ -105,21 +108,6 @@ fn joined(scale: Scale) -> Vec<Contender> {
                 })
             })
         }),
-        Contender::new("gusty scope", move || {
-            on_goroutine(move || {
-                let mut sum = 0;
-                let took = per_op(n, || {
-                    for i in 0..n {
-                        let sum = &mut sum;
-                        gusty::scope(|s| {
-                            s.spawn(|| *sum += i);
-                        });
-                    }
-                });
-                assert_eq!(sum, n * (n - 1) / 2);
-                took
-            })
-        }),
         Contender::new("tokio", move || {
             on_tokio(async move {
                 let begun = Instant::now();
@@ -138,6 +126,41 @@ fn joined(scale: Scale) -> Vec<Contender> {
                     .sum();
                 assert_eq!(sum, threads * (threads - 1) / 2);
             })
+        }),
+    ]
+}
+
+fn scoped(scale: Scale) -> Vec<Contender> {
+    let n = scale.pick(1_000, 1_000_000);
+    let threads = scale.pick(20, 2_000);
+    vec![
+        Contender::new("gusty", move || {
+            on_goroutine(move || {
+                let mut sum = 0;
+                let took = per_op(n, || {
+                    for i in 0..n {
+                        let sum = &mut sum;
+                        gusty::scope(|s| {
+                            s.spawn(|| *sum += i);
+                        });
+                    }
+                });
+                assert_eq!(sum, n * (n - 1) / 2);
+                took
+            })
+        }),
+        Contender::new("threads", move || {
+            let mut sum = 0;
+            let took = per_op(threads, || {
+                for i in 0..threads {
+                    let sum = &mut sum;
+                    std::thread::scope(|s| {
+                        s.spawn(|| *sum += i);
+                    });
+                }
+            });
+            assert_eq!(sum, threads * (threads - 1) / 2);
+            took
         }),
     ]
 }

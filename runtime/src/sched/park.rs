@@ -136,7 +136,7 @@ pub(crate) unsafe fn park_until<C: FnOnce()>(
 /// Lets the other goroutines of this P run; returns at once if there are none.
 #[inline]
 pub(crate) fn yield_now() {
-    let Some(m) = m::current().filter(|_| !std::thread::panicking()) else {
+    let Some(m) = m::current() else {
         std::thread::yield_now();
         return;
     };
@@ -145,6 +145,13 @@ pub(crate) fn yield_now() {
         return;
     }
     g.set_status(GStatus::Runnable);
+    if std::thread::panicking() {
+        // PA3: the others run while this M waits for its turn.
+        idle::handoff_p(m);
+        idle::regain_p(m, g);
+        g.set_status(GStatus::Running);
+        return;
+    }
     leave(m, p, g, move || {
         let p = m::current().and_then(M::p).expect("commits run on an M with a P");
         ready::push_local(p, g); // frees a P and queues a G: nobody needs to be woken for it

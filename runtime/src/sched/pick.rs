@@ -51,10 +51,10 @@ pub(crate) fn direct(m: &'static M, p: &'static P) -> Option<GRef> {
     Some(g)
 }
 
-/// For a yielding goroutine: whether there is nobody to yield to here.
+/// For a yielding goroutine: whether there is nobody to yield to, here or in the global queue.
 #[inline]
 pub(crate) fn nobody_else(p: &'static P) -> bool {
-    !g0_round(p) && !p.has_work()
+    !p.has_work() && SCHED.injector().is_empty() && p.id < SCHED.procs() && !look_due(p)
 }
 
 /// The next slot's G, else the head of the local queue.

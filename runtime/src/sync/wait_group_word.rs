@@ -188,15 +188,19 @@ mod loom_tests {
         }
     }
 
+    fn check(model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(model);
+    }
+
     fn model() -> Arc<Model> {
         Arc::new(Model { word: WaitGroupWord::new(), queue: Mutex::new(Vec::new()) })
     }
 
     #[test]
     fn loom_a_waiter_returns_after_the_last_done() {
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(3);
-        builder.check(|| {
+        check(|| {
             let group = model();
             assert!(group.word.add(2));
             let others: Vec<_> = (0..2)
@@ -213,7 +217,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_late_wake_up_spares_the_waiters_of_the_next_round() {
-        loom::model(|| {
+        check(|| {
             let group = model();
             assert!(group.word.add(1));
             let waiter = {

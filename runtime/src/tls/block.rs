@@ -32,15 +32,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::host::Host;
-use super::modules::{Images, Module};
+use super::modules::Images;
 use super::template::{DTV, Template};
 use super::words::{self, HOST, SCHED, STACK_LIMIT};
 use super::{dtors, keys, malloc};
 
 /// Address space above the block for entries of the dtv that need more than its first page.
 const GROWTH: usize = 4096;
-/// Entries of the dtv in the page of the block.
-const NEAR_ENTRIES: usize = 6;
+/// Entries of the dtv in the page of the block beyond those in use at the start.
+const SPARE_ENTRIES: usize = 3;
 /// Address of the block, again: written last (BL1).
 const COMPLETE: isize = 16;
 /// Value of a dtv entry that the loader fills in at the first access.
@@ -60,6 +60,8 @@ pub(crate) struct Layout {
 pub(super) struct Shape {
     pub(super) template: Template,
     pub(super) layout: Layout,
+    /// Entries of the dtv for libraries that were there before `init`.
+    pub(super) dtv_fixed: usize,
     /// Where libc's errno is.
     pub(super) errno: isize,
     /// May libraries loaded later add variables to existing blocks?
@@ -73,10 +75,12 @@ pub(super) const MAX_ALIGN: usize = 4096;
 const MIN_ALIGN: usize = 64;
 
 impl Layout {
-    pub(super) fn new(control: usize, below: usize, modules: &[Module]) -> Layout {
-        let aligns = modules.iter().map(|module| module.align);
-        let align = aligns.max().unwrap_or(0).clamp(MIN_ALIGN, MAX_ALIGN);
-        let near = (control + (2 + NEAR_ENTRIES) * 16).next_multiple_of(align);
+    /// For a control block of `control` bytes, `below` bytes of thread-locals, and `entries` in use
+    /// of the dtv.
+    pub(super) fn new(control: usize, below: usize, entries: usize, align: usize) -> Layout {
+        let align = align.clamp(MIN_ALIGN, MAX_ALIGN);
+        let dtv = (2 + entries + SPARE_ENTRIES) * 16;
+        let near = (control.next_multiple_of(16) + dtv).next_multiple_of(align);
         let used_below_fs = below.next_multiple_of(16);
         Layout { used_below_fs, above_fs: near + GROWTH, in_first_page: near + used_below_fs }
     }
@@ -213,7 +217,7 @@ unsafe fn make_dtv(shape: &Shape, block: Block) {
     // SAFETY: as for this function.
     unsafe {
         block.put(control, shape.dtv_capacity());
-        for entry in 1..=shape.template.dtv_fixed as isize {
+        for entry in 1..=shape.dtv_fixed as isize {
             block.put(dtv + entry * 16, UNALLOCATED);
         }
         block.put(DTV, block.0.wrapping_add_signed(dtv));
@@ -290,17 +294,17 @@ pub(crate) unsafe fn reset(block: Block) {
 /// As [`reset`].
 #[cold]
 unsafe fn free_dynamic(shape: &Shape, block: Block, dtv: isize) {
-    let fixed = shape.template.dtv_fixed as isize;
+    let fixed = shape.dtv_fixed as isize;
     let capacity = shape.dtv_capacity() as isize;
     // SAFETY: entries of this block's dtv; the loader allocates with malloc.
     unsafe {
-        for entry in fixed + 1..=capacity {
+        for entry in 1..=capacity {
             let at = dtv + entry * 16;
             if *block.word(at) == 0 {
                 break; // no library ever had this number or a greater one
             }
             libc::free(ptr::with_exposed_provenance_mut(*block.word(at + 8)));
-            block.put(at, 0);
+            block.put(at, if entry <= fixed { UNALLOCATED } else { 0 });
             block.put(at + 8, 0);
         }
         block.put(dtv, 0);

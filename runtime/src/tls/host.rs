@@ -17,6 +17,12 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// The FS base of the thread.
+    #[inline(always)]
+    pub(crate) fn fs(&self) -> usize {
+        self.fs
+    }
+
     /// The calling thread, which must not be on a goroutine's block.
     pub(crate) fn here() -> Host {
         debug_assert!(!words::on_goroutine());

@@ -19,6 +19,9 @@ const MAX: usize = 1024;
 /// Values in a second-level block; the first is in the control block.
 const BLOCK: usize = 32;
 
+/// libc's `(locale_t) -1`: the process's locale.
+pub(super) const GLOBAL_LOCALE: libc::locale_t = ptr::without_provenance_mut(usize::MAX);
+
 pub(super) type KeyDtor = unsafe extern "C" fn(*mut c_void);
 
 static DTORS: [AtomicUsize; MAX] = [const { AtomicUsize::new(0) }; MAX];
@@ -62,7 +65,7 @@ pub(super) fn run() {
     if used & USED_LOCALE != 0 {
         // SAFETY: back to the process's locale; the word is the goroutine's.
         unsafe {
-            libc::uselocale(libc::LC_GLOBAL_LOCALE);
+            libc::uselocale(GLOBAL_LOCALE);
             words::set::<USED>(words::get::<USED>() & !USED_LOCALE);
         }
     }

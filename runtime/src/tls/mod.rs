@@ -116,19 +116,24 @@ fn prepare_blocks(options: &Options, outcome: &mut Outcome) -> Result<(), &'stat
     }
     let control = template::control_size().ok_or("libc has no _thread_db_sizeof_pthread")?;
     let reserved = template::reserved_below(control).ok_or("no _dl_get_tls_static_info")?;
-    if outcome.surplus == Surplus::Eat && !surplus::eat() {
-        outcome.surplus = Surplus::Keep;
+    let dtv_fixed = modules::last_id();
+    let used = lowest(&modules::statics(reserved));
+    let mut eaten = Vec::new();
+    if outcome.surplus == Surplus::Eat {
+        match surplus::eat(reserved.saturating_sub(used)) {
+            Some(libraries) => eaten = libraries,
+            None => outcome.surplus = Surplus::Keep,
+        }
     }
     let mut modules = modules::statics(reserved);
-    if outcome.surplus == Surplus::Eat {
-        modules.retain(|module| !surplus::is_eaten(module));
-    }
-    if modules.iter().any(|module| module.align > block::MAX_ALIGN) {
+    modules.retain(|module| !eaten.contains(&module.id));
+    let align = modules.iter().map(|module| module.align).max().unwrap_or(1);
+    if align > block::MAX_ALIGN {
         return Err("a thread-local is aligned to more than a page");
     }
+    // Newer versions of glibc have their rseq area here.
     let rseq = template::rseq().map_or(0, |at| usize::try_from(-at).unwrap_or(0));
-    let used = modules.iter().map(|module| module.below).max().unwrap_or(0).max(rseq);
-    let below = if outcome.surplus == Surplus::Eat { used } else { reserved.max(used) };
+    let used = lowest(&modules).max(rseq);
     let sample = sample::take(used.next_multiple_of(16))?;
     if sample.sp >= sample.fs - used {
         return Err("a thread's stack is not below its thread-locals");
@@ -137,12 +142,13 @@ fn prepare_blocks(options: &Options, outcome: &mut Outcome) -> Result<(), &'stat
     let errno = unsafe { libc::__errno_location() }.addr().wrapping_sub(fs()) as isize;
     let is_libc = |module: &&Module| module.contains(errno);
     let libc = *modules.iter().find(is_libc).ok_or("libc's errno is not at a fixed offset")?;
-    let template = Template::from_sample(&sample, &libc, modules::last_id())?;
+    let template = Template::from_sample(&sample, &libc)?;
     modules.retain(|module| !module.contains(errno));
     Images::publish(Images::leak(&modules));
-    outcome.layout = Layout::new(control, below, &modules);
     let grows = outcome.surplus == Surplus::Keep;
-    block::set_shape(Shape { template, layout: outcome.layout, errno, grows })?;
+    let below = if grows { reserved.max(used) } else { used };
+    outcome.layout = Layout::new(control, below, dtv_fixed + eaten.len(), align);
+    block::set_shape(Shape { template, layout: outcome.layout, dtv_fixed, errno, grows })?;
     if !hooks::wrap_handler() {
         return Err("glibc's handler for setuid was not found");
     }
@@ -156,4 +162,9 @@ fn prepare_blocks(options: &Options, outcome: &mut Outcome) -> Result<(), &'stat
         malloc::share(None);
     }
     Ok(())
+}
+
+/// How far below the FS base the thread-locals of these libraries begin.
+fn lowest(modules: &[Module]) -> usize {
+    modules.iter().map(|module| module.below).max().unwrap_or(0)
 }

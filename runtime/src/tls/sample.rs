@@ -109,7 +109,7 @@ extern "C" fn observe(data: *mut c_void) -> *mut c_void {
             copy(from, &mut sample.words, length);
             let probe = libc::malloc(24);
             copy(from, &mut sample.after_malloc, length);
-            libc::free(probe);
+            libc::free(std::hint::black_box(probe));
             sample.tid = libc::gettid() as u32;
         }
     }

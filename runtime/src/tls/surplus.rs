@@ -1,7 +1,7 @@
 //! Job: use up the room that the loader keeps for thread-locals of libraries loaded later.
 //! Layer: L0 (machine)
 //! Invariants
-//!   SU1  After `eat` returned true the loader places no thread-local below the FS base any more.
+//!   SU1  After `eat` succeeded the loader places no thread-local below the FS base any more.
 //!
 //! Why: this room (1,664 bytes and rounding by default) lies between the thread-locals and the
 //! stack, in the only page that a small goroutine has. A library that insists on it (`initial-exec`:
@@ -11,31 +11,38 @@
 //! How: by loading libraries that consist of nothing but a thread-local of the size wanted and a
 //! relocation that demands a fixed offset for it.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_int};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd};
 
-/// The size tried first; each is tried until refused, then half of it.
-const FIRST: usize = 2048;
+/// `RTLD_DI_TLS_MODID` of glibc's `dlfcn.h`.
+const DI_TLS_MODID: c_int = 9;
 
-/// Uses all of it up. False if libraries cannot be loaded here: some of it may be left then.
-pub(super) fn eat() -> bool {
+/// Uses all of it up and returns the numbers of the libraries that do so. `None` if libraries cannot
+/// be loaded here: some of it may be left then. `room` is about what there is.
+pub(super) fn eat(room: usize) -> Option<Vec<usize>> {
     let mut loaded = Vec::new(); // open until the end: the loader knows a library by its path
-    let mut size = FIRST;
+    // The exact size first, which is near `room`; then what alignment left over.
+    const STEP: usize = 16;
+    let mut size = room + 2 * STEP;
     while size > 0 {
-        match load(size) {
-            None => return false,
-            Some((file, true)) => loaded.push(file),
-            Some((_, false)) => size /= 2,
+        match load(size)? {
+            (file, Some(id)) => {
+                loaded.push((file, id));
+                size = size.min(STEP);
+            }
+            _ if loaded.is_empty() && room < size + 4 * STEP => size -= STEP.min(size),
+            _ => size /= 2,
         }
     }
     // Nothing at all may also mean that such a library cannot be loaded.
-    !loaded.is_empty()
+    (!loaded.is_empty()).then(|| loaded.into_iter().map(|(_, id)| id).collect())
 }
 
-/// Tries to load a library with `size` bytes of thread-locals; `None` if there is no way to try.
-fn load(size: usize) -> Option<(File, bool)> {
+/// Tries to load a library with `size` bytes of thread-locals, which gets a number if that
+/// succeeds; `None` if there is no way to try.
+fn load(size: usize) -> Option<(File, Option<usize>)> {
     // SAFETY: a valid name.
     let descriptor = unsafe { libc::memfd_create(c"gusty-tls".as_ptr(), libc::MFD_CLOEXEC) };
     if descriptor < 0 {
@@ -50,8 +57,12 @@ fn load(size: usize) -> Option<(File, bool)> {
     if handle.is_null() {
         // SAFETY: frees the message of the call above.
         unsafe { libc::dlerror() };
+        return Some((file, None));
     }
-    Some((file, !handle.is_null()))
+    let mut id = 0usize;
+    // SAFETY: a valid handle; the request stores a `size_t`.
+    let asked = unsafe { libc::dlinfo(handle, DI_TLS_MODID, (&raw mut id).cast()) };
+    (asked == 0).then_some((file, Some(id)))
 }
 
 /// An ELF library for x86-64 with a thread-local of `size` bytes and a `R_X86_64_TPOFF64`.

@@ -34,8 +34,6 @@ pub(super) struct Template {
     pub(super) stack_size: isize,
     /// The table of second-level blocks for thread-specific data, if it was found.
     pub(super) specific: Option<isize>,
-    /// Entries of the dtv that belong to libraries loaded at start.
-    pub(super) dtv_fixed: usize,
 }
 
 /// Size of the control block of a thread, as the debugger interface has it.

@@ -84,6 +84,8 @@ fn thread_server() -> io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let serve = |stream: std::net::TcpStream| {
         stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(server::IDLE))?;
+        stream.set_write_timeout(Some(server::IDLE))?;
         http1::serve(&stream, thread::sleep)
     };
     thread::Builder::new().spawn(move || {

@@ -127,7 +127,7 @@ unsafe extern "C" fn tss_set(key: pthread_key_t, value: *mut c_void) -> c_int {
 /// As libc's.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn uselocale(locale: locale_t) -> locale_t {
-    if !locale.is_null() && locale != libc::LC_GLOBAL_LOCALE && words::on_goroutine() {
+    if !locale.is_null() && locale != keys::GLOBAL_LOCALE && words::on_goroutine() {
         keys::mark(USED_LOCALE);
     }
     let next = next!(c"uselocale": fn(locale_t) -> locale_t);

@@ -1,0 +1,3 @@
+module gusty-bench
+
+go 1.22
