@@ -7,11 +7,10 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::sched::claim::Wait;
 use crate::sched::ext::Ext;
 use crate::sched::g::WaitReason;
 use crate::sched::park as sched_park;
-use crate::sys::clock::{self, NEVER, Nanos};
+use crate::sys::clock::{self, NEVER};
 
 /// A goroutine's id: unique for the life of the process, never reused. The main goroutine of
 /// `#[gusty::main]` is 1. A plain thread that waits for goroutines has one, too.
@@ -102,19 +101,12 @@ pub fn sleep(duration: Duration) {
     if duration.is_zero() {
         return sched_park::yield_now();
     }
-    sleep_to(clock::after(duration));
+    sched_park::sleep_until(clock::after(duration));
 }
 
 /// Pauses until `deadline`; see [`sleep`].
 pub fn sleep_until(deadline: Instant) {
-    sleep_to(clock::from_instant(deadline));
-}
-
-fn sleep_to(deadline: Nanos) {
-    let wait = Wait::new(sched_park::current());
-    // SAFETY: only the timer ends this wait, and `park_until` takes care of it; with NEVER nobody
-    // does, and the caller sleeps forever, as asked.
-    unsafe { sched_park::park_until(&wait, deadline, WaitReason::Sleep, || ()) };
+    sched_park::sleep_until(clock::from_instant(deadline));
 }
 
 /// Lets the other goroutines of this P run, then goes on; on a plain thread, `sched_yield`.

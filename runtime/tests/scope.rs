@@ -134,7 +134,7 @@ fn a_panic_of_the_parent_waits_for_the_children() {
             resume_unwind(Box::new("parent"));
         })
     }));
-    let payload: Box<dyn std::any::Any + Send> = result.map(|()| ()).unwrap_err();
+    let payload: Box<dyn std::any::Any + Send> = result.unwrap_err();
     assert_eq!(*payload.downcast::<&str>().unwrap(), "parent");
     assert_eq!(done.into_inner(), 50);
 }
@@ -147,7 +147,7 @@ fn parent_and_child_panic_the_parent_wins() {
             resume_unwind(Box::new("parent"));
         })
     }));
-    let payload: Box<dyn std::any::Any + Send> = result.map(|()| ()).unwrap_err();
+    let payload: Box<dyn std::any::Any + Send> = result.unwrap_err();
     assert_eq!(*payload.downcast::<&str>().unwrap(), "parent");
 }
 

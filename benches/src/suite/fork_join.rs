@@ -46,8 +46,8 @@ fn fib_contenders(scale: Scale) -> Vec<Contender> {
     let n = scale.pick(20, 38);
     let expected = fib(n);
     vec![
-        goroutines("gusty spawn + join", move || assert_eq!(fib_spawn(n), expected)),
-        goroutines("gusty scope", move || assert_eq!(fib_scope(n), expected)),
+        goroutines("gusty, spawn + join", move || assert_eq!(fib_spawn(n), expected)),
+        goroutines("gusty, scope", move || assert_eq!(fib_scope(n), expected)),
         Contender::with_metrics("2 threads", move || {
             // Not the whole of fib(n), but two equal parts of three quarters of it.
             speed_up(|threads| {

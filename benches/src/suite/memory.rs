@@ -33,7 +33,7 @@ fn contenders(scale: Scale) -> Vec<Contender> {
     let n = scale.pick(1_000, 1_000_000);
     let threads = scale.pick(50, 10_000);
     vec![
-        Contender::with_metrics("gusty park", move || on_goroutine(move || parked(n))),
+        Contender::with_metrics("gusty, park", move || on_goroutine(move || parked(n))),
         Contender::with_metrics("gusty, a channel each", move || {
             on_goroutine(move || own_channels(n))
         }),

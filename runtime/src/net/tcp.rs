@@ -27,7 +27,11 @@ impl TcpListener {
     /// # Errors
     /// As [`std::net::TcpListener::bind`].
     pub fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        each_address(addr, |addr| mio::net::TcpListener::bind(addr).and_then(TcpListener::wrap))
+        each_address(addr, |addr| {
+            let listener = mio::net::TcpListener::bind(addr)?;
+            deepen_backlog(&listener)?;
+            TcpListener::wrap(listener)
+        })
     }
 
     fn wrap(listener: mio::net::TcpListener) -> io::Result<TcpListener> {
@@ -338,6 +342,16 @@ macro_rules! as_descriptor {
 }
 
 as_descriptor!(TcpListener TcpStream);
+
+/// Asks for as many pending connections as the system allows (`net.core.somaxconn`) instead of
+/// 128: a burst beyond the backlog costs each client a second, the time to its next SYN.
+fn deepen_backlog(listener: &mio::net::TcpListener) -> io::Result<()> {
+    // SAFETY: the descriptor is open; listening again only changes the backlog.
+    match unsafe { libc::listen(listener.as_raw_fd(), libc::c_int::MAX) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
 
 /// Tries the addresses in turn; the last error if none works.
 fn each_address<T>(

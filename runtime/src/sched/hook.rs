@@ -20,7 +20,9 @@ pub(crate) fn install() {
         if let Some(g) = m::current().and_then(m::M::cur) {
             let name = g.with_name(|name| name.map_or(String::new(), |name| format!(" [{name}]")));
             let site = g.site.get().map_or(String::new(), |site| format!(" created at {site}"));
-            let _ = writeln!(std::io::stderr(), "goroutine {}{name}{site}:", g.id());
+            // One write, so that the lines of goroutines that panic together stay whole.
+            let line = format!("goroutine {}{name}{site}:\n", g.id());
+            let _ = std::io::stderr().write_all(line.as_bytes());
         }
         previous(info);
     }));

@@ -154,8 +154,16 @@ pub(crate) fn yield_now() {
     }
     leave(m, p, g, move || {
         let p = m::current().and_then(M::p).expect("commits run on an M with a P");
-        ready::push_local(p, g); // frees a P and queues a G: nobody needs to be woken for it
+        // Frees a P and queues a G: nobody needs to be woken for it.
+        ready::push_yielding(p, g);
     });
+}
+
+/// Parks the caller until `deadline`; with NEVER, for good.
+pub(crate) fn sleep_until(deadline: Nanos) {
+    let wait = Wait::new(current());
+    // SAFETY: only the timer ends this wait, and `park_until` takes care of it.
+    unsafe { park_until(&wait, deadline, WaitReason::Sleep, || ()) };
 }
 
 fn here(m: &'static M) -> (GRef, &'static P) {

@@ -61,6 +61,17 @@ pub(crate) fn push_local(p: &'static P, g: GRef) {
     queue.push(g);
 }
 
+/// Queues a G that yields: behind the others of this P, or, if there are none, behind those in the
+/// global queue, which it would otherwise keep out.
+#[inline]
+pub(crate) fn push_yielding(p: &'static P, g: GRef) {
+    if p.has_work() || SCHED.injector().is_empty() {
+        push_local(p, g);
+    } else {
+        SCHED.injector().push(g);
+    }
+}
+
 /// Makes a list of parked Gs runnable (from the poller or the timers).
 pub(crate) fn ready_list(list: &mut GList) {
     let p = m::current().and_then(m::M::p);

@@ -6,6 +6,7 @@
 
 use std::panic::Location;
 use std::task::Waker;
+use std::time::Duration;
 
 use super::ext::Ext;
 use super::g::{G, GRef, GStatus, JOIN_WAKER, Task};
@@ -17,9 +18,13 @@ use super::park;
 use super::ready;
 use crate::config;
 use crate::stack::SizeClass;
+use crate::sys::clock;
 
-/// How often a spawn at the limit lets others run before it gives up.
-const LIMIT_YIELDS: u32 = 256;
+/// How often a spawn at the limit lets others run before it gives up: by yielding first, then by
+/// sleeping, because those who make room may run on other Ps.
+const LIMIT_YIELDS: u32 = 64;
+const LIMIT_SLEEPS: u32 = 200;
+const LIMIT_SLEEP: Duration = Duration::from_millis(1);
 
 /// Makes a goroutine of `task` and queues it; `fill` writes its closure into the header.
 pub(crate) fn spawn(
@@ -53,9 +58,13 @@ fn header() -> Result<(GRef, u64), NoHeader> {
         };
         match got {
             // Goroutines that run to their end make room: let them.
-            Err(NoHeader::Limit(_)) if tries < LIMIT_YIELDS => {
+            Err(NoHeader::Limit(_)) if tries < LIMIT_YIELDS + LIMIT_SLEEPS => {
                 tries += 1;
-                park::yield_now();
+                if tries <= LIMIT_YIELDS {
+                    park::yield_now();
+                } else {
+                    park::sleep_until(clock::after(LIMIT_SLEEP));
+                }
             }
             other => return other,
         }

@@ -20,9 +20,11 @@ use super::words;
 /// glibc's malloc (std's default) does not need it. mimalloc and jemalloc do: without it they make
 /// a heap for each goroutine.
 ///
-/// ```ignore
+/// ```
+/// use std::alloc::System; // in place of, say, `mimalloc::MiMalloc`
+///
 /// #[global_allocator]
-/// static ALLOC: gusty::Alloc<mimalloc::MiMalloc> = gusty::Alloc::new(mimalloc::MiMalloc);
+/// static ALLOC: gusty::Alloc<System> = gusty::Alloc::new(System);
 /// ```
 ///
 /// Costs about 12 ns a call on a goroutine, one check elsewhere. Never blocks more than `A` does.
@@ -97,7 +99,11 @@ pub(crate) fn unwrapped() -> Option<&'static str> {
         None
     } else if linked!("mi_malloc") {
         Some("mimalloc")
-    } else if linked!("_rjem_malloc") || linked!("rjem_malloc") || linked!("je_malloc") || linked!("mallocx") {
+    } else if linked!("_rjem_malloc")
+        || linked!("rjem_malloc")
+        || linked!("je_malloc")
+        || linked!("mallocx")
+    {
         Some("jemalloc")
     } else {
         None

@@ -3,7 +3,7 @@
 //! Not here: what a block contains (`template`, `modules`), destructors (`dtors`, `keys`).
 //! Invariants
 //!   BL1  Memory between `stack_top` and the top of a stack holds zeroes or a complete block. A block
-//!        is complete if the word after its dtv pointer is its own address (written last).
+//!        is complete if the word after its dtv pointer is its own address.
 //!   BL2  A block is written from outside only while nobody runs on it.
 //!   BL3  A block that `reset` left is as new, so a stack taken from a pool is reused without work;
 //!        one whose pages were given back reads as zeroes and is made again.
@@ -29,7 +29,7 @@
 
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 
 use super::host::Host;
 use super::modules::Images;
@@ -41,7 +41,7 @@ use super::{dtors, keys, malloc};
 const GROWTH: usize = 4096;
 /// Entries of the dtv in the page of the block beyond those in use at the start.
 const SPARE_ENTRIES: usize = 3;
-/// Address of the block, again: written last (BL1).
+/// Address of the block, again (BL1).
 const COMPLETE: isize = 16;
 /// Value of a dtv entry that the loader fills in at the first access.
 const UNALLOCATED: usize = usize::MAX;
@@ -84,7 +84,6 @@ impl Layout {
         let used_below_fs = below.next_multiple_of(16);
         Layout { used_below_fs, above_fs: near + GROWTH, in_first_page: near + used_below_fs }
     }
-
 }
 
 impl Shape {
@@ -135,8 +134,9 @@ impl Block {
     /// The stack is mapped.
     #[inline]
     pub(super) unsafe fn is_complete(self) -> bool {
-        // SAFETY: as for this function.
-        unsafe { *self.word(COMPLETE) == self.0 }
+        // SAFETY: as for this function; every block has the word at the same, aligned, place.
+        let word = unsafe { AtomicUsize::from_ptr(self.word(COMPLETE)) };
+        word.load(Ordering::Relaxed) == self.0
     }
 
     #[inline(always)]
@@ -151,6 +151,13 @@ impl Block {
         // SAFETY: as for this function.
         unsafe { *self.word(offset) = value };
     }
+}
+
+/// Where a goroutine may begin that has no block but a stack that may get one later (BL1): on the
+/// stack that ends at `top`.
+#[inline]
+pub(crate) fn top_without_block(top: usize) -> usize {
+    SHAPE.get().map_or(top, |shape| Block::of_stack(shape, top).stack_top())
 }
 
 /// The block of the stack from `limit` to `top` (a page boundary): the one that it has or a new one.
@@ -190,11 +197,10 @@ unsafe fn make(shape: &Shape, block: Block, top: usize, limit: usize) {
         block.put(template.stack_base, limit);
         block.put(template.stack_size, top - limit);
         *block.word(template.tid).cast::<u32>() = next_number();
-        *words::at(block.0, STACK_LIMIT) = limit;
         make_dtv(shape, block);
         let images = Images::current();
         images.modules().iter().for_each(|module| module.initialise(block.0));
-        block.put(COMPLETE, block.0);
+        AtomicUsize::from_ptr(block.word(COMPLETE)).store(block.0, Ordering::Relaxed);
         if shape.grows {
             fence(Ordering::SeqCst); // E1
             let now = Images::current();
@@ -202,6 +208,7 @@ unsafe fn make(shape: &Shape, block: Block, top: usize, limit: usize) {
                 now.modules().iter().for_each(|module| module.initialise(block.0));
             }
         }
+        *words::at(block.0, STACK_LIMIT) = limit; // one of the variables just initialised
     }
 }
 

@@ -25,13 +25,15 @@ mod sample;
 mod selftest;
 mod surplus;
 mod template;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::sync::OnceLock;
 
 pub use alloc::Alloc;
 pub(crate) use alloc::unwrapped;
-pub(crate) use block::{Block, Layout, bind, prepare, reset, run_destructors};
+pub(crate) use block::{Block, Layout, bind, prepare, reset, run_destructors, top_without_block};
 pub(crate) use fsbase::{fs, set_fs};
 pub(crate) use host::{Host, as_host};
 pub(crate) use words::{HOST, SCHED, get, on_goroutine, set};
@@ -84,8 +86,8 @@ pub(crate) struct Outcome {
 
 static OUTCOME: OnceLock<Outcome> = OnceLock::new();
 
-/// Decides the level, once per process: later calls return the first one's outcome. Takes about a
-/// millisecond and three short-lived threads.
+/// Decides the level, once per process: later calls return the first one's outcome. Takes half a
+/// millisecond and two short-lived threads.
 pub(crate) fn init(options: Options) -> &'static Outcome {
     OUTCOME.get_or_init(|| {
         let mut outcome = Outcome {
@@ -113,6 +115,9 @@ pub(crate) fn level() -> Level {
 fn prepare_blocks(options: &Options, outcome: &mut Outcome) -> Result<(), &'static str> {
     if !fsbase::writable() {
         return Err("the processor or the kernel does not let programs set the FS base");
+    }
+    if !hooks::in_place() {
+        return Err("libc's functions come before ours: the runtime is in a library opened later");
     }
     let control = template::control_size().ok_or("libc has no _thread_db_sizeof_pthread")?;
     let reserved = template::reserved_below(control).ok_or("no _dl_get_tls_static_info")?;

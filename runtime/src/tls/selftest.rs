@@ -101,7 +101,9 @@ unsafe fn run_on(top: usize, limit: usize) -> Result<bool, &'static str> {
     if test.wrong.get().is_empty() {
         let shared = &test;
         let there = std::thread::scope(|scope| {
-            std::thread::Builder::new().spawn_scoped(scope, move || enter(shared, block, false))?.join()
+            std::thread::Builder::new()
+                .spawn_scoped(scope, move || enter(shared, block, false))?
+                .join()
                 .map_err(|_| std::io::ErrorKind::Other.into())
         });
         there.map_err(|_: std::io::Error| "no second thread for the self-test")?;

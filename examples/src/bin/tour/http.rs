@@ -10,7 +10,8 @@ use gusty_examples::cli::{Outcome, grouped};
 use gusty_examples::client::Client;
 use gusty_examples::{http1, server};
 
-use crate::term::{Row, Term, Who, times};
+use crate::term::{Row, Term, Who, each, time};
+use crate::usage;
 
 const CLIENTS: usize = if cfg!(debug_assertions) { 16 } else { 128 };
 const DURATION: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 1500 });
@@ -18,21 +19,26 @@ const DURATION: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500
 pub(crate) fn section(term: &Term) -> Outcome {
     let about = format!("{CLIENTS} keep-alive clients, {:.1} s", DURATION.as_secs_f64());
     term.section(6, "An HTTP server and its clients", &about);
+    let start = usage::cpu_time();
     let goroutines = goroutines()?;
+    let middle = usage::cpu_time();
     let (threads, refusal) = threads()?;
+    let end = usage::cpu_time();
     if let Some(error) = refusal {
         term.remark(format!("not all clients got an OS thread: {error}"));
     }
     let rate = |answered: u64| answered as f64 / DURATION.as_secs_f64();
-    let row = |who, label: &str, answered| {
+    // Requests per second depend on who else uses the CPUs, the cost of one much less.
+    let row = |who, label: &str, answered, cpu| {
         let rate = rate(answered);
-        Row::new(who, label, format!("{}/s", grouped(rate as u64)), rate)
+        let note = format!("{} of CPU each", time(each(cpu, answered as usize)));
+        Row::new(who, label, format!("{}/s", grouped(rate as u64)), rate).note(note)
     };
-    let factor = times(rate(goroutines), rate(threads));
     term.rows(&[
-        row(Who::Goroutine, "goroutines", goroutines).note(format!("{factor} as many")),
-        row(Who::Thread, "OS threads", threads).note("the same code on std"),
+        row(Who::Goroutine, "goroutines", goroutines, middle.saturating_sub(start)),
+        row(Who::Thread, "OS threads", threads, end.saturating_sub(middle)),
     ]);
+    term.remark("client and server together; the threads run the same code on std");
     Ok(())
 }
 

@@ -4,13 +4,13 @@
 //! Each section is a file: its goroutine half and its thread half are the same program.
 
 mod http;
-mod memory;
 mod million;
 mod parallel;
 mod ping_pong;
 mod sleepers;
 mod spawn;
 mod term;
+mod usage;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -9,14 +9,14 @@ use gusty::sync::WaitGroup;
 use gusty_examples::cli::{Outcome, grouped};
 
 use crate::term::{Row, Term, Who, each, kilobytes, time, times};
-use crate::{memory, scaled};
+use crate::{scaled, usage};
 
 const GOROUTINES: usize = scaled(1_000_000);
 const THREADS: usize = scaled(10_000);
 /// More than a waiting goroutine takes.
 const EACH_AT_MOST: u64 = 6_000;
 /// A virtual machine whose host hands out memory slowly may need this long; then it is enough.
-const BUDGET: Duration = Duration::from_secs(7);
+const BUDGET: Duration = Duration::from_secs(5);
 /// How many are started between looks at the clock.
 const STEP: usize = 50_000;
 
@@ -30,7 +30,7 @@ struct Figures {
 }
 
 pub(crate) fn section(term: &Term) -> Outcome {
-    let room = (memory::available() / 2 / EACH_AT_MOST) as usize;
+    let room = (usage::available() / 2 / EACH_AT_MOST) as usize;
     let count = GOROUTINES.min(room);
     let about = format!("{} goroutines on one channel", grouped(count as u64));
     term.section(2, "Waiting, all at once", &about);
@@ -84,7 +84,7 @@ fn goroutines(wanted: usize) -> Result<Figures, std::io::Error> {
     static STARTED: WaitGroup = WaitGroup::new();
     static WOKEN: WaitGroup = WaitGroup::new();
     let (tx, rx) = chan::bounded::<()>(0);
-    let (before, start) = (memory::taken(), Instant::now());
+    let (before, start) = (usage::taken(), Instant::now());
     let mut count = 0;
     while count < wanted && start.elapsed() < BUDGET {
         let step = STEP.min(wanted - count);
@@ -102,7 +102,7 @@ fn goroutines(wanted: usize) -> Result<Figures, std::io::Error> {
         count += step;
     }
     let park = start.elapsed();
-    let bytes = memory::taken().saturating_sub(before);
+    let bytes = usage::taken().saturating_sub(before);
     let start = Instant::now();
     drop(tx);
     WOKEN.wait();
@@ -114,7 +114,7 @@ fn threads() -> (Figures, Option<std::io::Error>) {
     static GO: AtomicBool = AtomicBool::new(false);
     GO.store(false, Ordering::Relaxed);
     let (started, all) = std::sync::mpsc::channel();
-    let (before, start) = (memory::taken(), Instant::now());
+    let (before, start) = (usage::taken(), Instant::now());
     let mut threads = Vec::new();
     let mut refusal = None;
     while threads.len() < THREADS && refusal.is_none() {
@@ -133,7 +133,7 @@ fn threads() -> (Figures, Option<std::io::Error>) {
     let count = threads.len();
     all.iter().take(count).for_each(drop);
     let park = start.elapsed();
-    let bytes = memory::taken().saturating_sub(before);
+    let bytes = usage::taken().saturating_sub(before);
     let start = Instant::now();
     GO.store(true, Ordering::Relaxed); // a thread's unpark happens before its park returns
     for thread in &threads {

@@ -86,7 +86,7 @@ fn assert_reported(case: &str, lines: &[&str]) -> String {
 fn recursion_is_reported_with_its_first_frames() {
     let line = "\ngoroutine 42 [parser]: stack overflow (256 KiB)\n  at ip 0x";
     let text = assert_reported("recursion", &[line, "  ... and its callers\n"]);
-    let frames = text.matches("tests::recurse").count();
+    let frames = text.matches(": recurse").count() + text.matches("tests::recurse").count();
     assert!((FRAMES - 1..=FRAMES).contains(&frames), "{text}");
     // Hundreds of thousands of frames take no longer.
     let line = "\ngoroutine 42 [parser]: stack overflow (65536 KiB)\n";
@@ -96,7 +96,7 @@ fn recursion_is_reported_with_its_first_frames() {
 #[test]
 fn a_frame_larger_than_the_stack_is_reported_to_its_end() {
     let line = "\ngoroutine 42 [parser]: stack overflow (256 KiB)\n";
-    let text = assert_reported("huge frame", &[line, "tests::huge_frame", "tests::body"]);
+    let text = assert_reported("huge frame", &[line, "huge_frame", "body"]);
     assert!(!text.contains("..."), "{text}");
 }
 

@@ -27,14 +27,21 @@ unsafe extern "C" fn __cxa_thread_atexit_impl(
     library: *mut c_void,
 ) -> c_int {
     if !words::on_goroutine() {
-        let next =
-            next!(c"__cxa_thread_atexit_impl": fn(Dtor, *mut c_void, *mut c_void) -> c_int);
+        let next = next!(c"__cxa_thread_atexit_impl": fn(Dtor, *mut c_void, *mut c_void) -> c_int);
         // SAFETY: as for this function.
         return unsafe { next(dtor, object, library) };
     }
     keep_loaded(library, dtor as usize);
     dtors::register(dtor, object);
     0
+}
+
+/// Do calls of the whole process come here? Not if the runtime is part of a library that was
+/// opened by a program without it.
+pub(in crate::tls) fn in_place() -> bool {
+    // SAFETY: a valid name.
+    let first = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__cxa_thread_atexit_impl".as_ptr()) };
+    first.addr() == __cxa_thread_atexit_impl as *const () as usize
 }
 
 /// Makes the library that contains `code` permanent, unless it is ours (AE1).

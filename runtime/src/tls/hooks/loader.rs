@@ -132,16 +132,11 @@ unsafe extern "C" fn tracked_dlopen(path: *const c_char, flags: c_int) -> *mut c
     handle
 }
 
-unsafe extern "C" fn tracked_dlmopen(
-    id: c_long,
-    path: *const c_char,
-    flags: c_int,
-) -> *mut c_void {
+unsafe extern "C" fn tracked_dlmopen(id: c_long, path: *const c_char, flags: c_int) -> *mut c_void {
     type Function = unsafe extern "C" fn(c_long, *const c_char, c_int) -> *mut c_void;
     // SAFETY: libc's signature; the arguments are the caller's of `dlmopen`.
-    let open = || unsafe {
-        std::mem::transmute::<usize, Function>(DLMOPEN.address())(id, path, flags)
-    };
+    let open =
+        || unsafe { std::mem::transmute::<usize, Function>(DLMOPEN.address())(id, path, flags) };
     let handle = as_host(open);
     update_blocks();
     handle

@@ -1,6 +1,7 @@
-//! Job: how much memory there is, and how much this process takes.
+//! Job: how much memory there is, and how much memory and CPU time this process takes.
 
 use std::fs;
+use std::time::Duration;
 
 /// Bytes this process takes: its pages, its page tables and the kernel's stacks of all threads
 /// (the last is the machine's figure; others' threads hardly change meanwhile).
@@ -26,6 +27,16 @@ pub(crate) fn available() -> u64 {
         .iter()
         .filter_map(|(max, used)| Some(number(max)? - number(used)?.min(number(max)?)));
     left.fold(machine, u64::min)
+}
+
+/// CPU time of this process so far, of all threads and in the kernel, to 10 ms; zero without /proc.
+pub(crate) fn cpu_time() -> Duration {
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is the name, which may hold anything, between parentheses.
+    let (_, fields) = text.rsplit_once(')').unwrap_or_default();
+    let user_and_system = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = user_and_system.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10) // a tick is 10 ms on every Linux
 }
 
 /// A field in kB of a file of lines `name value kB`, as bytes; 0 if there is none.
