@@ -120,12 +120,22 @@ fn fit_memory() -> usize {
         .ok()
         .and_then(|text| mem_total(&text))
         .unwrap_or(8 << 30);
-    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
-        .ok()
-        .and_then(|text| text.trim().parse::<u64>().ok())
-        .unwrap_or(u64::MAX);
+    let limit = cgroup_limit().unwrap_or(u64::MAX);
     let fits = physical.min(limit) / 4 * 3 / PARKED_BYTES;
     usize::try_from(fits).unwrap_or(usize::MAX).max(10_000)
+}
+
+/// The least `memory.max` of this process's cgroup (v2) and those above it.
+fn cgroup_limit() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let root = std::path::Path::new("/sys/fs/cgroup");
+    let leaf = root.join(path.trim_start_matches('/'));
+    leaf.ancestors()
+        .take_while(|dir| dir.starts_with(root))
+        .filter_map(|dir| std::fs::read_to_string(dir.join("memory.max")).ok())
+        .filter_map(|text| text.trim().parse().ok())
+        .min()
 }
 
 fn mem_total(meminfo: &str) -> Option<u64> {

@@ -12,7 +12,7 @@ use crate::sched::{global::SCHED, gslab, lifecycle, m, procs};
 /// number before; 0 only returns it. Values above 1024 count as 1024.
 ///
 /// Takes effect without stopping anybody: new Ps are used at once; a P that is no longer allowed
-/// retires when its goroutine next parks or yields. Never blocks.
+/// retires when its goroutine next parks or yields. Does not wait for that.
 ///
 /// ```
 /// let before = gusty::runtime::gomaxprocs(2);
@@ -49,7 +49,8 @@ pub fn num_threads() -> usize {
 
 /// Every goroutine, one a line: id, state, what it waits for, where it was spawned.
 ///
-/// Taken while they run, so a line may be out of date by the time it is read. Does not block.
+/// Taken while they run, so a line may be out of date by the time it is read. Allocates; parks
+/// nobody.
 pub fn dump() -> String {
     let mut text = String::new();
     gslab::for_each(|g| {

@@ -283,6 +283,7 @@ impl<T> JoinHandle<T> {
 
     pub(crate) fn wait(&self) {
         while !self.is_finished() {
+            self.forget_waker();
             let (g, me) = (self.g, park::current());
             // SAFETY: `finish` readies the waiter that it finds, once; if it came first, we do.
             unsafe {
@@ -293,6 +294,18 @@ impl<T> JoinHandle<T> {
                         ready::ready(me);
                     }
                 });
+            }
+        }
+    }
+
+    /// Takes out a waker that an earlier `poll` left: from now on `wait` is who waits.
+    fn forget_waker(&self) {
+        let seen = self.g.join.load(Ordering::Acquire); // E1
+        if seen & JOIN_WAKER != 0 {
+            let (ok, err) = (Ordering::AcqRel, Ordering::Relaxed); // E1
+            if self.g.join.compare_exchange(seen, JOIN_OPEN, ok, err).is_ok() {
+                // SAFETY: taken out by the exchange.
+                drop(unsafe { take_waker(seen) });
             }
         }
     }

@@ -13,12 +13,13 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crossbeam_utils::Backoff;
 use gusty_netpoll::{Direction, Enqueued, Readiness, Source, WaitNode};
 
 use crate::sched::claim::{TIMED_OUT, Wait};
 use crate::sched::g::WaitReason;
 use crate::sched::list::GList;
-use crate::sched::{park, poll, ready};
+use crate::sched::{lifecycle, park, poll, ready};
 use crate::sys::clock::{self, NEVER, Nanos};
 
 /// A non-blocking descriptor and its place in the poller.
@@ -31,6 +32,7 @@ pub(super) struct Pollable<S: AsRawFd> {
 
 impl<S: AsRawFd> Pollable<S> {
     pub(super) fn new(io: S) -> io::Result<Pollable<S>> {
+        lifecycle::ensure_started();
         let source = poll::register(io.as_raw_fd())?;
         let (read_timeout, write_timeout) = (AtomicU64::new(NEVER), AtomicU64::new(NEVER));
         Ok(Pollable { source, read_timeout, write_timeout, io })
@@ -144,9 +146,10 @@ impl<S: AsRawFd> Pollable<S> {
                 done.store(true, Ordering::Release); // E1
             })
         };
+        let backoff = Backoff::new();
         while !committed.load(Ordering::Acquire) {
             // E1
-            std::hint::spin_loop();
+            backoff.snooze(); // a handful of instructions are left, unless their thread is off its CPU
         }
         if outcome != TIMED_OUT {
             return Ok(());

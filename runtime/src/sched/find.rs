@@ -22,7 +22,7 @@ use super::m::M;
 use super::p::{P, QUEUE_MAX};
 use super::pick::{self, FAIR_TICKS};
 use super::ready::ready_list;
-use super::{poll, steal, timers, watch};
+use super::{poll, starved, steal, timers, watch};
 use crate::sys::clock::{self, NEVER};
 use crate::sys::shim::store_load_fence;
 
@@ -49,6 +49,9 @@ fn with_p(m: &'static M, p: &'static P) -> Option<GRef> {
     if pick::look_due(p) {
         look(p);
     }
+    if starved::any() {
+        share_stacks(p);
+    }
     let fair = p.tick.load(Ordering::Relaxed).is_multiple_of(FAIR_TICKS);
     let g = fair.then(global_one).flatten();
     let g = g.or_else(|| fair.then(|| pick::queued(p)).flatten());
@@ -62,6 +65,17 @@ fn with_p(m: &'static M, p: &'static P) -> Option<GRef> {
         return g;
     }
     steal::steal(m, p)
+}
+
+/// Some goroutine waits for a stack: lets it have those that this P keeps for itself.
+#[cold]
+fn share_stacks(p: &'static P) {
+    // SAFETY: this M owns P (P1); the borrow ends with this function.
+    let stacks = &mut unsafe { p.owned() }.stacks;
+    if !stacks.is_empty() {
+        stacks.drain();
+        starved::retry();
+    }
 }
 
 /// Runs due timers of this P and takes what the network has; the Gs go to the local tail.
@@ -114,11 +128,10 @@ fn retire(m: &'static M) {
     }
     if m.p().is_some() {
         watch::p_runs();
-    }
-    idle::wake_p(); // for what the retirement moved to the global queue
-    if m.p().is_none() && m.spinning.replace(false) {
+    } else if m.spinning.replace(false) {
         SCHED.searchers.retire();
     }
+    idle::wake_p(); // for what the retirement moved to the global queue
 }
 
 /// Releases the P and waits: in the poller if nobody does, else asleep. Returns when there may be

@@ -28,9 +28,7 @@ impl Drop for Guard {
             g.drop_ext();
             g.set_kind(GKind::Goroutine);
             g.set_status(GStatus::Free);
-            let mut list = super::list::GList::new();
-            list.push(g);
-            gslab::give(list);
+            gslab::give_from_thread(g);
         }
     }
 }
@@ -49,6 +47,7 @@ pub(crate) fn current() -> GRef {
 fn make() -> GRef {
     let g = gslab::take_for_thread();
     g.set_kind(GKind::Thread);
+    g.site.set(None);
     g.set_id(p::foreign_id());
     g.set_status(GStatus::Running);
     MINE.set(g.as_ptr());

@@ -58,11 +58,10 @@ pub(crate) enum WaitReason {
     WaitGroup,
     IoRead,
     IoWrite,
-    BlockOn,
 }
 
 impl WaitReason {
-    const ALL: [WaitReason; 12] = [
+    const ALL: [WaitReason; 11] = [
         WaitReason::None,
         WaitReason::Park,
         WaitReason::Sleep,
@@ -74,7 +73,6 @@ impl WaitReason {
         WaitReason::WaitGroup,
         WaitReason::IoRead,
         WaitReason::IoWrite,
-        WaitReason::BlockOn,
     ];
 
     /// As a dump prints it.
@@ -91,7 +89,6 @@ impl WaitReason {
             WaitReason::WaitGroup => "sync.WaitGroup.wait",
             WaitReason::IoRead => "IO read",
             WaitReason::IoWrite => "IO write",
-            WaitReason::BlockOn => "block_on",
         }
     }
 }

@@ -2,7 +2,7 @@
 //! Layer: L2 (sched)
 //! Not here: the protocols over them (`idle`, `find`), starting up (`lifecycle`).
 //! Invariants
-//!   SC1  `state` is never held over a switch, a system call or user code.
+//!   SC1  `state` is never held over a switch, a blocking system call or user code.
 //!   SC2  A P is on the idle list if and only if no M owns it and its id is below `procs`.
 
 use std::ptr;

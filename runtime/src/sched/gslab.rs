@@ -20,8 +20,8 @@ use parking_lot::Mutex;
 
 /// Headers in a slab: 512 KiB.
 const SLAB_HEADERS: usize = 4096;
-/// Headers moved between a P and the global list at a time.
-pub(crate) const BATCH: usize = 32;
+/// Headers moved between a P and the global list at a time, at most.
+const BATCH_MAX: usize = 32;
 
 struct Slabs {
     bases: Vec<usize>,
@@ -34,7 +34,8 @@ static FREE: SpinLock<GList> = SpinLock::new(GList::new());
 /// Headers handed out by slabs, ever: live goroutines plus free lists.
 static CREATED: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
-/// Headers made beyond the limit, for threads.
+static BATCH: AtomicUsize = AtomicUsize::new(BATCH_MAX);
+/// Headers in use by threads, beyond the limit.
 static LIMIT_EXEMPT: AtomicUsize = AtomicUsize::new(0);
 
 /// No header to be had.
@@ -46,9 +47,16 @@ pub(crate) enum NoHeader {
     Memory(i32),
 }
 
-/// Sets the most goroutines that may exist at once.
-pub(crate) fn set_limit(limit: usize) {
-    LIMIT.store(limit, Ordering::Relaxed);
+/// Sets the most goroutines that may exist at once. The Ps' free lists shrink with it, so that
+/// they never hold more than an eighth of the headers a small limit allows.
+pub(crate) fn set_limit(limit: usize, procs: usize) {
+    LIMIT.store(limit, Ordering::Relaxed); // set before the first goroutine
+    BATCH.store((limit / (16 * procs)).min(BATCH_MAX), Ordering::Relaxed); // as above
+}
+
+/// Headers moved between a P and the global list at a time; 0 if Ps keep none.
+pub(crate) fn batch() -> usize {
+    BATCH.load(Ordering::Relaxed) // a setting
 }
 
 /// Takes up to `want` free headers (at least one).
@@ -70,18 +78,22 @@ pub(crate) fn take(want: usize) -> Result<GList, NoHeader> {
 
 /// A header for a plain thread: not counted against the limit on goroutines.
 pub(crate) fn take_for_thread() -> GRef {
-    if let Some(g) = FREE.lock().pop() {
-        return g;
-    }
-    let mut one = GList::new();
-    LIMIT_EXEMPT.fetch_add(1, Ordering::Relaxed);
-    match refill(&mut one, 1) {
-        Ok(()) => one.pop().expect("one was asked for"),
+    LIMIT_EXEMPT.fetch_add(1, Ordering::Relaxed); // a counter
+    match take(1) {
+        Ok(mut one) => one.pop().expect("one was asked for"),
         Err(NoHeader::Limit(_)) => unreachable!("the exemption made room"),
         Err(NoHeader::Memory(errno)) => {
             panic!("no memory for a thread's header: {}", std::io::Error::from_raw_os_error(errno))
         }
     }
+}
+
+/// Takes back what `take_for_thread` gave.
+pub(crate) fn give_from_thread(g: GRef) {
+    let mut list = GList::new();
+    list.push(g);
+    give(list);
+    LIMIT_EXEMPT.fetch_sub(1, Ordering::Relaxed); // a counter
 }
 
 /// Gives headers back; they are the global list's from here on (GS2).

@@ -4,7 +4,8 @@
 //!
 //! 1. The settings are read.
 //! 2. The fault handler for stack guards is installed, and the panic hook that names goroutines.
-//! 3. The limit on goroutines is set from memory.
+//! 3. The limit on goroutines is set from memory; the network poller is made; the signal mask
+//!    that scheduler threads will have is that of the thread that starts them.
 //! 4. The Ps are made and put on the idle list. Their threads come with the first work.
 //! 5. The watchdog thread is started.
 //!
@@ -14,7 +15,8 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::global::SCHED;
-use super::{fatal, gslab, hook, m, monitor, report, run};
+use super::{fatal, gslab, hook, m, monitor, poll, report, run};
+use crate::sys::mask;
 use crate::config;
 use crate::stack;
 use crate::sys::signal;
@@ -37,7 +39,11 @@ fn start() {
     stack::choose_guard(settings.guard);
     signal::install(report::on_overflow); // step 2
     hook::install();
-    gslab::set_limit(settings.max_goroutines); // step 3
+    gslab::set_limit(settings.max_goroutines, settings.procs); // step 3
+    if let Err(error) = poll::init() {
+        fatal::fatal(format_args!("cannot make the network poller: {error}"));
+    }
+    mask::remember();
     SCHED.set_m_entry(run::m_main);
     let mut state = SCHED.lock();
     SCHED.set_procs(u32::try_from(settings.procs).expect("at most MAX_PROCS")); // step 4

@@ -5,14 +5,14 @@
 //!   P1  At most one M owns a P; it alone touches the fields marked "owner". Ownership moves under
 //!       the scheduler's lock or through a note.
 //!   P2  Ps are never freed; a retired P is empty and owned by nobody.
-//!   P3  The local queue holds fewer than `QUEUE_MAX` Gs, so crossbeam's buffer (64 slots at least)
+//!   P3  The local queue holds at most `QUEUE_MAX` Gs, so crossbeam's buffer (64 slots at least)
 //!       never grows or shrinks: queue operations do not allocate.
 //! Orderings
 //!   E1  set_next: swap(AcqRel) -> take_next: swap(AcqRel)   the G's fields are seen by its taker
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_deque::{Stealer, Worker};
 use crossbeam_utils::CachePadded;
@@ -27,8 +27,6 @@ use crate::timer::TimerHeap;
 
 /// Local queue bound (P3): crossbeam starts with 64 slots and doubles when they are full.
 pub(crate) const QUEUE_MAX: usize = 63;
-/// Free headers a P keeps at most before it gives half to the global list.
-const FREE_MAX: usize = 64;
 /// Goroutine ids a P reserves at a time.
 const ID_BATCH: u64 = 16;
 
@@ -54,6 +52,9 @@ pub(crate) struct P {
     owned: UnsafeCell<Owned>,
     /// Scheduling rounds; the owner writes, the watchdog reads.
     pub(crate) tick: AtomicU32,
+    /// Stacks bound on this P less stacks given back on it; only the sum over all Ps means
+    /// something. The owner writes.
+    pub(crate) stacks_held: AtomicI64,
     /// Cycle counter at the last look at timers and network (owner).
     pub(crate) looked: Cell<u64>,
     /// The G to run next, made ready by the one that runs: hot caches, shared slice. The owner
@@ -89,6 +90,7 @@ impl P {
             id,
             owned: UnsafeCell::new(owned),
             tick: AtomicU32::new(0),
+            stacks_held: AtomicI64::new(0),
             looked: Cell::new(0),
             next: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
             stealer,
@@ -127,6 +129,13 @@ impl P {
         unsafe { GRef::from_ptr(g) }
     }
 
+    /// Counts a stack as bound (1) or given back (-1). Owner only, so no read-modify-write.
+    #[inline]
+    pub(crate) fn count_stack(&self, by: i64) {
+        let held = self.stacks_held.load(Ordering::Relaxed) + by;
+        self.stacks_held.store(held, Ordering::Relaxed);
+    }
+
     /// Whether some M has it, or is being given it.
     pub(crate) fn owned_by_m(&self) -> bool {
         self.m_id.load(Ordering::Relaxed) != NOBODY // ordered by the watchdog's fence
@@ -145,7 +154,7 @@ impl Owned {
         if let Some(g) = self.free.pop() {
             return Ok(g);
         }
-        self.free = gslab::take(gslab::BATCH)?;
+        self.free = gslab::take(gslab::batch().max(1))?;
         Ok(self.free.pop().expect("at least one"))
     }
 
@@ -153,8 +162,8 @@ impl Owned {
     #[inline]
     pub(crate) fn give_header(&mut self, g: GRef) {
         self.free.push_front(g); // hot first
-        if self.free.len() > FREE_MAX {
-            let half = self.free.split(gslab::BATCH);
+        if self.free.len() > 2 * gslab::batch() {
+            let half = self.free.split(gslab::batch().max(1));
             gslab::give(half);
         }
     }

@@ -48,21 +48,19 @@ impl Sink for Claimed<'_> {
     }
 }
 
-/// The poller, made at its first use: the first socket or the first timer that somebody has to
-/// sleep for.
-fn poller() -> io::Result<&'static Poller> {
-    match POLLER.get() {
-        Some(poller) => Ok(poller),
-        None => {
-            let made = Poller::new()?;
-            Ok(POLLER.get_or_init(|| made))
-        }
-    }
+/// Makes the poller, once, at the start: when descriptors have run out it is too late.
+pub(crate) fn init() -> io::Result<()> {
+    let _ = POLLER.set(Poller::new()?); // set once
+    Ok(())
+}
+
+fn poller() -> &'static Poller {
+    POLLER.get().expect("made at the start")
 }
 
 /// Registers a descriptor for edges of both directions.
 pub(crate) fn register(fd: RawFd) -> io::Result<Source> {
-    poller()?.register(fd)
+    poller().register(fd)
 }
 
 /// Forgets the descriptor of `source`; those who wait on it are the caller's to make ready, and
@@ -120,13 +118,8 @@ impl Turn {
     /// Blocks until an event, a break, or `until`.
     pub(crate) fn wait(self, until: Nanos, out: &mut GList) {
         SCHED.poll_until.store(until, Ordering::Relaxed); // E2: whoever reads NEVER breaks as well
-        match poller() {
-            Ok(poller) => {
-                let deadline = if until == NEVER { Deadline::Never } else { Deadline::At(until) };
-                poll(poller, deadline, out);
-            }
-            Err(error) => fatal::fatal(format_args!("cannot make the network poller: {error}")),
-        }
+        let deadline = if until == NEVER { Deadline::Never } else { Deadline::At(until) };
+        poll(poller(), deadline, out);
         SCHED.poll_until.store(0, Ordering::Relaxed); // PO2; a late break only costs an empty poll
         TURN.store(false, Ordering::Release); // partner: `begin_blocking`
     }
@@ -136,12 +129,10 @@ impl Turn {
 pub(crate) fn break_if_later(when: Nanos) {
     store_load_fence(); // E2
     if when < SCHED.poll_until.load(Ordering::Relaxed)
-        && let Ok(poller) = poller()
+        && let Err(error) = poller().notify()
     {
-        // Failing to write to our own eventfd would mean that it is gone.
-        if let Err(error) = poller.notify() {
-            fatal::fatal(format_args!("cannot break the network poll: {error}"));
-        }
+        // Failing to write to our own eventfd means that it is gone.
+        fatal::fatal(format_args!("cannot break the network poll: {error}"));
     }
 }
 

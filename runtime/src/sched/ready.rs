@@ -30,6 +30,8 @@ pub(crate) fn make_next(g: GRef) {
         Some(p) => {
             let displaced = p.set_next(g);
             if let Some(old) = displaced {
+                // Published by a plain store after the barrier. A searcher that retires at this
+                // moment sees `g` in the next slot, at least, and searches on (SR1).
                 push_local(p, old);
             }
             idle::wake_p_after_rmw();

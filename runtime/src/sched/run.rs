@@ -20,11 +20,13 @@ use super::ready;
 use super::{fatal, find, idle, spawn, starved};
 use crate::arch::{self, Exit};
 use crate::stack::{SizeClass, Stack};
+use crate::sys::mask;
 use crate::sys::signal::AltStack;
 
 /// Body of a scheduler thread: `m` was given its first P before the thread began.
 pub(crate) fn m_main(m: &'static M) {
     m::adopt(m);
+    mask::adopt();
     let alt_stack = AltStack::install();
     if let Err(error) = &alt_stack {
         fatal::fatal(format_args!("no signal stack for a scheduler thread: {error}"));
@@ -91,6 +93,7 @@ fn bind_stack(m: &'static M, g: GRef) -> bool {
         Ok(stack) => {
             g.stack.set(stack.to_bits());
             g.sp.set(FRESH);
+            p.count_stack(1);
             true
         }
         Err(error) => {
@@ -138,6 +141,7 @@ fn exited(m: &'static M, g: GRef) {
     let stacks = &mut unsafe { p.owned() }.stacks;
     // SAFETY: RN2: the goroutine has left it for good.
     unsafe { stacks.put(stack) };
+    p.count_stack(-1);
     if starved::any() {
         stacks.drain(); // where every P finds it
         starved::retry();

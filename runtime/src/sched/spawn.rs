@@ -58,7 +58,7 @@ fn header() -> Result<(GRef, u64), NoHeader> {
         };
         match got {
             // Goroutines that run to their end make room: let them.
-            Err(NoHeader::Limit(_)) if tries < LIMIT_YIELDS + LIMIT_SLEEPS => {
+            Err(NoHeader::Limit(_)) if may_wait() && tries < LIMIT_YIELDS + LIMIT_SLEEPS => {
                 tries += 1;
                 if tries <= LIMIT_YIELDS {
                     park::yield_now();
@@ -69,6 +69,11 @@ fn header() -> Result<(GRef, u64), NoHeader> {
             other => return other,
         }
     }
+}
+
+/// Whether the caller can wait for others: g0 cannot.
+fn may_wait() -> bool {
+    m::current().is_none_or(|m| m.cur().is_some())
 }
 
 /// Gives a header back (SP1).

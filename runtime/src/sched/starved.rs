@@ -10,7 +10,7 @@
 //!
 //! The caller of `go!` has long gone on, so there is nobody to give an error to; running the
 //! closure's destructor needs a stack, too. Waiting loses nothing: the goroutine runs as soon as
-//! another one ends.
+//! another one ends. If no goroutine holds a stack, none will ever come back: that is fatal.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -18,6 +18,8 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::g::GRef;
+use super::fatal;
+use super::global::SCHED;
 use super::list::GList;
 use super::ready;
 use crate::sys::lock::SpinLock;
@@ -31,6 +33,12 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 pub(crate) fn add(g: GRef, error: &dyn Display) {
     static WARNED: Once = Once::new();
     let id = g.id();
+    let held: i64 = (0..SCHED.made())
+        .map(|i| SCHED.p(i).stacks_held.load(Ordering::Relaxed)) // exact when nobody else runs
+        .sum();
+    if held == 0 {
+        fatal::fatal(format_args!("no stack for goroutine {id}: {error}"));
+    }
     LIST.lock().push(g);
     COUNT.fetch_add(1, Ordering::Relaxed); // ordered by the fence
     store_load_fence(); // E1

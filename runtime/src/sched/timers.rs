@@ -26,6 +26,9 @@ use crate::sys::clock::{NEVER, Nanos};
 use crate::sys::lock::SpinGuard;
 use crate::timer::{Storage, TimerHeap, TimerNode};
 
+/// Timers expired under one hold of a heap's lock.
+const EXPIRE_BATCH: usize = 64;
+
 /// A deadline for one wait. On the stack of the goroutine that waits.
 pub(crate) struct Timed<'a> {
     node: TimerNode,
@@ -47,11 +50,12 @@ impl<'a> Timed<'a> {
     /// `disarm` is called before the `Timed` or the wait dies or moves, and the G has left its
     /// stack. The calling M has a P.
     pub(crate) unsafe fn arm(&self) {
-        let p = m::current().and_then(m::M::p).expect("timers are armed on a P");
+        let m = m::current().expect("timers are armed on an M");
+        let p = m.p().expect("timers are armed on a P");
         let when = self.node.when();
         let node = NonNull::from(&self.node);
         let earliest = {
-            let mut heap = lock_with_room(p);
+            let mut heap = lock_with_room(p, 1);
             self.node.set_data(ptr::from_ref(self).expose_provenance());
             self.p.store(ptr::from_ref(p).cast_mut(), Ordering::Relaxed); // under the lock (TM1)
             // SAFETY: pinned and alive until disarmed, by this function's contract.
@@ -61,9 +65,9 @@ impl<'a> Timed<'a> {
             }
             earliest
         };
-        // This M goes on with what is queued here: whoever blocks in the poller must take over.
-        // If nothing is queued, this M is about to look for itself.
-        if earliest && p.has_work() {
+        // If this M goes on with another goroutine, whoever blocks in the poller must take over.
+        // If it is on g0 and nothing is queued, it is about to look for itself.
+        if earliest && (m.cur().is_some() || p.has_work()) {
             poll::break_if_later(when); // E2
         }
     }
@@ -87,16 +91,16 @@ impl<'a> Timed<'a> {
     }
 }
 
-/// The heap's lock, with room for one more timer; growth happens outside it (LK1 of `sys::lock`).
-fn lock_with_room(p: &P) -> SpinGuard<'_, TimerHeap> {
+/// The heap's lock, with room for `more` timers; growth happens outside it (LK1 of `sys::lock`).
+fn lock_with_room(p: &P, more: usize) -> SpinGuard<'_, TimerHeap> {
     loop {
         let heap = p.timers.lock();
-        if heap.len() < heap.capacity() {
+        let need = heap.len() + more;
+        if need <= heap.capacity() {
             return heap;
         }
-        let larger = heap.capacity().max(32) * 2;
         drop(heap);
-        let larger = Storage::with_capacity(larger);
+        let larger = Storage::with_capacity(need.next_power_of_two().max(64));
         let old = p.timers.lock().adopt(larger);
         drop(old); // freed outside, too
     }
@@ -113,8 +117,17 @@ pub(crate) fn expire(p: &'static P, now: Nanos, out: &mut GList) {
         // E2
         return;
     }
+    while expire_some(p, now, out) {}
+}
+
+/// Expires a bounded number of timers under one hold of the lock; false if none is due any more.
+fn expire_some(p: &'static P, now: Nanos, out: &mut GList) -> bool {
     let mut heap = p.timers.lock();
-    while let Some(node) = heap.pop_expired(now) {
+    for _ in 0..EXPIRE_BATCH {
+        let Some(node) = heap.pop_expired(now) else {
+            publish(p, &heap);
+            return false;
+        };
         // SAFETY: the node was queued until this moment, so its embedder is alive (TM2), and data
         // is the embedder's address.
         let timed = unsafe { &*ptr::with_exposed_provenance::<Timed<'_>>(node.as_ref().data()) };
@@ -125,6 +138,7 @@ pub(crate) fn expire(p: &'static P, now: Nanos, out: &mut GList) {
         timed.p.store(ptr::null_mut(), Ordering::Release); // E1
     }
     publish(p, &heap);
+    true
 }
 
 /// Expires what is due on every P.
@@ -144,8 +158,10 @@ pub(crate) fn earliest() -> Nanos {
 
 /// Moves all timers of a retiring P.
 pub(crate) fn move_all(from: &'static P, to: &'static P) {
-    let mut source = from.timers.lock();
-    let mut sink = to.timers.lock(); // always in this order: only P 0 is ever a sink
+    // Nobody adds to a retiring P, so its length can only shrink before the lock is taken again.
+    let moving = from.timers.lock().len();
+    let mut sink = lock_with_room(to, moving);
+    let mut source = from.timers.lock(); // always in this order: only P 0 is ever a sink
     source.for_each(|node| {
         // SAFETY: queued, so its embedder is alive; data is the embedder's address (TM2).
         let timed = unsafe { &*ptr::with_exposed_provenance::<Timed<'_>>(node.as_ref().data()) };

@@ -276,6 +276,10 @@ impl LocalCache {
         self.len += 1;
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Gives all stacks to the other Ps.
     pub(crate) fn drain(&mut self) {
         self.give(self.len);

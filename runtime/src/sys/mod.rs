@@ -9,6 +9,8 @@ pub(crate) mod futex;
 #[cfg(not(loom))]
 pub(crate) mod lock;
 #[cfg(not(loom))]
+pub(crate) mod mask;
+#[cfg(not(loom))]
 pub(crate) mod note;
 #[cfg(not(loom))]
 pub(crate) mod rand;

@@ -43,8 +43,11 @@ impl<A> Alloc<A> {
 
 #[inline(always)]
 fn on_thread<R>(call: impl FnOnce() -> R) -> R {
-    if words::on_goroutine() && !USED.load(Ordering::Relaxed) {
-        USED.store(true, Ordering::Relaxed);
+    if !words::on_goroutine() {
+        return call();
+    }
+    if !USED.load(Ordering::Relaxed) {
+        USED.store(true, Ordering::Relaxed); // asked by `unwrapped`, nothing hangs on when
     }
     as_host(call)
 }

@@ -96,6 +96,7 @@ fn resume(task: &Task, host: &Host) {
 }
 
 /// Runs the tasks on [`THREADS`] threads, each time on another one, and gives their stacks back.
+#[allow(clippy::vec_box, reason = "the block's word holds the task's address")]
 fn run_all(stacks: &mut LocalCache, tasks: Vec<Box<Task>>) {
     let left = AtomicUsize::new(tasks.len());
     let queue = Mutex::new(VecDeque::from(tasks));
