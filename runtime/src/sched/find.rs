@@ -3,7 +3,7 @@
 //! Not here: running what was found (`run`), the proof that nothing is missed (`idle`).
 //! Invariants
 //!   FR1  Sources in order: due timers and network (on a time budget), the global queue on its
-//!        share, next slot, local queue, global queue, network, other Ps.
+//!        share, next slot, local queue, global queue, other Ps; then the blocking poll.
 //!   FR2  An M that blocks in the poller has no P, so that nobody waits for it.
 //! Orderings
 //!   E2  block: poll_until.store; fence; timer_when.load  <->  timers::Timed::arm
@@ -21,7 +21,7 @@ use super::list::GList;
 use super::m::M;
 use super::p::{P, QUEUE_MAX};
 use super::pick::{self, FAIR_TICKS};
-use super::ready::ready_list;
+use super::ready::ready_found;
 use super::{poll, starved, steal, timers, watch};
 use crate::sys::clock::{self, NEVER};
 use crate::sys::shim::store_load_fence;
@@ -56,14 +56,11 @@ fn with_p(m: &'static M, p: &'static P) -> Option<GRef> {
     let g = fair.then(global_one).flatten();
     let g = g.or_else(|| fair.then(|| pick::queued(p)).flatten());
     let g = g.or_else(|| pick::local(p)).or_else(|| global_batch(p));
-    if g.is_some() {
-        return g;
-    }
-    look(p);
-    let g = pick::local(p);
     if g.is_some() || !idle::start_spinning(m) {
         return g;
     }
+    // No look at the network in between: an M that finds nothing goes on to block in the poller,
+    // which does the same in one system call instead of two.
     steal::steal(m, p)
 }
 
@@ -87,7 +84,7 @@ fn look(p: &'static P) {
     }
     poll::now(&mut list);
     p.looked.set(clock::cycles());
-    ready_list(&mut list);
+    ready_found(&mut list);
 }
 
 /// One G from the global queue.
@@ -200,6 +197,6 @@ fn block(m: &'static M) -> bool {
         // Broken: somebody added a timer, or wants the poll to be taken up anew. Look around once.
         return true;
     }
-    ready_list(&mut list); // without a P: to the global queue, waking others
+    ready_found(&mut list); // without a P: to the global queue, waking others
     got_p
 }

@@ -117,6 +117,14 @@ impl State {
         self.idle_m = ptr::from_ref(m).cast_mut();
     }
 
+    pub(crate) fn no_m(&self) -> bool {
+        self.idle_m.is_null()
+    }
+
+    pub(crate) fn has_p(&self) -> bool {
+        !self.idle_p.is_empty()
+    }
+
     /// The M that idled last: its caches and CPU are the warmest.
     pub(crate) fn pop_m(&mut self) -> Option<&'static M> {
         // SAFETY: null or an M, never freed (M2).

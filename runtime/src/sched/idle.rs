@@ -6,6 +6,9 @@
 //!   ID1  An M without a P runs no goroutine code; it searches, polls, or sleeps on its note.
 //!   ID2  An M on the idle list sleeps until somebody takes it off the list, gives it a P and wakes
 //!        it; or, if it sleeps with a deadline, until it takes itself off.
+//!   ID3  An M that leaves the poller first clears `poll_until`, then takes an idle P under the lock.
+//!        So who sees `poll_until` set, under the lock, and a P idle, and breaks the poll, has woken
+//!        an M that will find that P.
 //!
 //! The proof that nothing is lost
 //!
@@ -63,6 +66,13 @@ fn wake_p_fenced() {
 #[cold]
 fn start_searcher() {
     let mut state = SCHED.lock();
+    if state.no_m() && state.has_p() && poll::is_manned() {
+        // ID3: the M in the poller is as good as an idle one, and better than a new thread.
+        drop(state);
+        SCHED.searchers.abandon();
+        poll::break_now();
+        return;
+    }
     match state.pop_p() {
         Some(p) => start_m(state, p, true),
         None => {

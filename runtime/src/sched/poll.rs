@@ -128,9 +128,14 @@ impl Turn {
 /// Ends the blocking poll if it would last beyond `when`, a deadline published before.
 pub(crate) fn break_if_later(when: Nanos) {
     store_load_fence(); // E2
-    if when < SCHED.poll_until.load(Ordering::Relaxed)
-        && let Err(error) = poller().notify()
-    {
+    if when < SCHED.poll_until.load(Ordering::Relaxed) {
+        break_now();
+    }
+}
+
+/// Ends the blocking poll, or keeps the next one from blocking.
+pub(crate) fn break_now() {
+    if let Err(error) = poller().notify() {
         // Failing to write to our own eventfd means that it is gone.
         fatal::fatal(format_args!("cannot break the network poll: {error}"));
     }

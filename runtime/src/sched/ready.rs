@@ -74,9 +74,20 @@ pub(crate) fn push_yielding(p: &'static P, g: GRef) {
     }
 }
 
-/// Makes a list of parked Gs runnable (from the poller or the timers).
+/// Makes a list of parked Gs runnable, for a caller that goes on with something else.
 pub(crate) fn ready_list(list: &mut GList) {
+    spread(list, false);
+}
+
+/// Makes a list of parked Gs runnable, for an M that looks for work: it runs one of them itself, so
+/// a single one wakes nobody.
+pub(crate) fn ready_found(list: &mut GList) {
+    spread(list, true);
+}
+
+fn spread(list: &mut GList, runs_one: bool) {
     let p = m::current().and_then(m::M::p);
+    let mut mine = runs_one && p.is_some();
     while let Some(g) = list.pop() {
         if g.kind() != GKind::Goroutine {
             g.note.wake();
@@ -87,6 +98,8 @@ pub(crate) fn ready_list(list: &mut GList) {
             Some(p) => push_local(p, g),
             None => SCHED.injector().push(g),
         }
-        idle::wake_p();
+        if !std::mem::take(&mut mine) {
+            idle::wake_p();
+        }
     }
 }

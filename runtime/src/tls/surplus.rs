@@ -11,12 +11,13 @@
 //! How: by loading libraries that consist of nothing but a thread-local of the size wanted and a
 //! relocation that demands a fixed offset for it.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd};
 
-/// `RTLD_DI_TLS_MODID` of glibc's `dlfcn.h`.
+/// Requests of glibc's `dlinfo`.
+const DI_LINKMAP: c_int = 2;
 const DI_TLS_MODID: c_int = 9;
 
 /// Uses all of it up and returns the numbers of the libraries that do so. `None` if libraries cannot
@@ -51,7 +52,8 @@ fn load(size: usize) -> Option<(File, Option<usize>)> {
     // SAFETY: a new descriptor that nobody else knows.
     let mut file = unsafe { File::from_raw_fd(descriptor) };
     file.write_all(&library(size)).ok()?;
-    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    // Spelt so that nobody who opens a descriptor of his own by its path gets this library.
+    let path = CString::new(format!("/proc/self/task/../fd/{}", file.as_raw_fd())).ok()?;
     // SAFETY: the library has no code. It is never closed.
     let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
     if handle.is_null() {
@@ -59,10 +61,29 @@ fn load(size: usize) -> Option<(File, Option<usize>)> {
         unsafe { libc::dlerror() };
         return Some((file, None));
     }
+    hide(handle)?;
     let mut id = 0usize;
     // SAFETY: a valid handle; the request stores a `size_t`.
     let asked = unsafe { libc::dlinfo(handle, DI_TLS_MODID, (&raw mut id).cast()) };
     (asked == 0).then_some((file, Some(id)))
+}
+
+/// Empties the name of a library, so that debuggers pass over it: they would open the path, which
+/// is a descriptor of their own to them, and wait for a file that never comes.
+fn hide(library: *mut c_void) -> Option<()> {
+    /// The public beginning of glibc's `struct link_map`.
+    #[repr(C)]
+    struct LinkMap {
+        address: usize,
+        name: *mut c_char,
+    }
+    let mut map: *mut LinkMap = std::ptr::null_mut();
+    // SAFETY: a valid handle; the request stores a pointer to its map. The name is the loader's own
+    // memory and belongs to a library that is never closed.
+    unsafe {
+        let asked = libc::dlinfo(library, DI_LINKMAP, (&raw mut map).cast());
+        (asked == 0).then(|| *(*map).name = 0)
+    }
 }
 
 /// An ELF library for x86-64 with a thread-local of `size` bytes and a `R_X86_64_TPOFF64`.
