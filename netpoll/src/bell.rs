@@ -30,9 +30,11 @@ impl Bell {
     /// True if the caller may block; it then calls `end`. False if somebody has rung: the ring is
     /// used up by not blocking.
     pub(crate) fn begin(&self) -> bool {
+        // BE1: nobody else blocks, so a failure means RUNG, and BLOCKED is ours to take back.
         let (ok, err) = (Ordering::AcqRel, Ordering::Relaxed); // E1
         let may_block = self.0.compare_exchange(IDLE, BLOCKED, ok, err).is_ok();
         if !may_block {
+            // BE2: the ring is used up here, by the block that it prevents.
             self.0.swap(IDLE, Ordering::AcqRel); // E1: also of those who rang meanwhile
         }
         may_block
@@ -51,6 +53,7 @@ impl Bell {
     /// True if a thread is blocked and the caller has to wake it.
     #[must_use]
     pub(crate) fn ring(&self) -> bool {
+        // BE3: of all swaps during one block the first alone finds BLOCKED.
         self.0.swap(RUNG, Ordering::AcqRel) == BLOCKED // E1, E2
     }
 }

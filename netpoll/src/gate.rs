@@ -174,7 +174,7 @@ impl Gate {
 
     fn hand_over(&self, generation: u32, flags: u64) {
         let next = u64::from(generation) << GENERATION_SHIFT | flags;
-        let before = self.word.swap(next, Ordering::AcqRel); // E3
+        let before = self.word.swap(next, Ordering::AcqRel); // E3: before `epoll_ctl` names it
         debug_assert_eq!(before & WAITERS, 0, "somebody waits for a descriptor without owner");
     }
 
@@ -226,6 +226,7 @@ impl Gate {
         sink: &mut impl Sink,
         step: impl Fn(Readiness) -> Option<Readiness>,
     ) -> Taken {
+        // E3: an RMW reads the latest word, which is of the event's generation or of a later one.
         let (ok, err) = (Ordering::AcqRel, Ordering::Relaxed); // E1, E2
         match self.word.fetch_update(ok, err, |word| step(Readiness(word)).map(|next| next.0)) {
             Ok(before) if before & WAITERS != 0 => self.take(Readiness(before).generation(), sink),

@@ -1,5 +1,5 @@
 //! Job: one epoll instance: who may poll, how long, and from kernel events to gates.
-//! Not here: readiness and queues (`gate`), the handle of a descriptor (`source`).
+//! Not here: readiness and queues (`gate`), the handle of a descriptor and making one (`source`).
 //! Invariants
 //!   PO1  One thread polls at a time: the one that holds `engine`. Nobody waits for that lock.
 //!   PO2  A block ends only for a claimed waiter, a ring, the deadline or an error.
@@ -19,8 +19,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use crate::bell::Bell;
 use crate::gate::{Sink, Taken};
-use crate::slots::{Key, Slots};
-use crate::source::Source;
+use crate::slots::{Key, Slot, Slots};
 use crate::sync::SpinLock;
 use crate::timer::{self, Timer};
 
@@ -108,22 +107,6 @@ impl Poller {
         })
     }
 
-    /// Starts to watch `fd`, which should be non-blocking. Does not own it: [`Source::close`] comes
-    /// before `close(2)`. One system call; never blocks.
-    ///
-    /// # Errors
-    /// `EPERM` for what epoll does not take (regular files, directories), `EEXIST` if `fd` is
-    /// registered already, `EBADF`, `ENOSPC` and `ENOMEM` as `epoll_ctl(2)` says; `ENFILE` if this
-    /// poller has no slot left.
-    pub fn register(&'static self, fd: RawFd) -> io::Result<Source> {
-        let (key, slot) =
-            self.slots.acquire().ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
-        let source = Source::new(self, slot, key, fd); // gives the slot back if dropped
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.registry.register(&mut SourceFd(&fd), token(key), interest)?;
-        Ok(source)
-    }
-
     /// Asks the kernel for events and offers `sink` everybody who waited for one of them.
     ///
     /// Blocks until `deadline` at most, unless somebody is claimed or notifies before; interruption
@@ -134,6 +117,7 @@ impl Poller {
     /// Those of `epoll_wait` and `timerfd_settime`, none of which is expected.
     pub fn poll(&self, deadline: Deadline, sink: &mut impl Sink) -> io::Result<PollOutcome> {
         self.engine
+            // PO1: who does not get the lock does not wait for it.
             .try_with(|engine| match deadline {
                 Deadline::Now => self.look(engine, sink),
                 Deadline::At(at) if at <= timer::now() => self.look(engine, sink).map(expire),
@@ -178,10 +162,12 @@ impl Poller {
         deadline: Option<u64>,
         sink: &mut impl Sink,
     ) -> io::Result<PollOutcome> {
+        // BE1: PO1 makes this the only thread between `begin` and `end`.
         if !self.bell.begin() {
             let Batch { claimed, .. } = self.batch(engine, Some(Duration::ZERO), sink)?;
             return Ok(PollOutcome::Done { claimed, notified: true, expired: false });
         }
+        // PO3: also without a deadline, because an earlier block may have left the timer armed.
         let result = engine.timer.arm(deadline).and_then(|()| {
             loop {
                 match self.batch(engine, None, sink)? {
@@ -213,7 +199,7 @@ impl Poller {
             match event.token() {
                 WAKER => {} // the bell knows
                 TIMER => {
-                    engine.timer.fired();
+                    engine.timer.fired(); // PO3: in a poll that does not block, too
                     batch.timer_fired = true;
                 }
                 token => batch.claimed += self.dispatch(key(token), event, sink),
@@ -248,8 +234,19 @@ impl Poller {
         }
     }
 
-    pub(crate) fn deregister(&self, fd: RawFd) -> io::Result<()> {
+    /// From here on the kernel reports events of `fd`, under `key`.
+    pub(crate) fn watch(&self, fd: RawFd, key: Key) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.registry.register(&mut SourceFd(&fd), token(key), interest)
+    }
+
+    pub(crate) fn unwatch(&self, fd: RawFd) -> io::Result<()> {
         self.registry.deregister(&mut SourceFd(&fd))
+    }
+
+    /// A slot for a descriptor; `release` takes it back.
+    pub(crate) fn acquire(&self) -> io::Result<(Key, &Slot)> {
+        self.slots.acquire().ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))
     }
 
     pub(crate) fn release(&self, key: Key) {

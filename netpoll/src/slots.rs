@@ -74,6 +74,7 @@ impl Slots {
         let Some(slot) = self.get(key.index) else { return };
         slot.read.retire();
         slot.write.retire();
+        // SL2: the owner gives up the index, so nobody else uses `next_free` until it is popped.
         self.free.with(|head| {
             slot.next_free.store(*head, Ordering::Relaxed); // the lock publishes it
             *head = key.index;

@@ -1,4 +1,4 @@
-//! Job: the handle of one registered descriptor: readiness, waiting, closing.
+//! Job: the handle of one registered descriptor: making it, readiness, waiting, closing.
 //! Not here: the protocol of one direction (`gate`), polling (`poller`).
 //! Invariants
 //!   SO1  A slot belongs to the one `Source` made for it, and goes back when that is dropped.
@@ -34,11 +34,23 @@ pub struct Source {
     fd: RawFd,
 }
 
-impl Source {
-    pub(crate) fn new(poller: &'static Poller, slot: &'static Slot, key: Key, fd: RawFd) -> Source {
-        Source { poller, slot, key, fd }
+impl Poller {
+    /// Starts to watch `fd`, which should be non-blocking. Does not own it: [`Source::close`] comes
+    /// before `close(2)`. One system call; never blocks.
+    ///
+    /// # Errors
+    /// `EPERM` for what epoll does not take (regular files, directories), `EEXIST` if `fd` is
+    /// registered already, `EBADF`, `ENOSPC` and `ENOMEM` as `epoll_ctl(2)` says; `ENFILE` if this
+    /// poller has no slot left.
+    pub fn register(&'static self, fd: RawFd) -> io::Result<Source> {
+        let (key, slot) = self.acquire()?;
+        let source = Source { poller: self, slot, key, fd }; // SO1: gives the slot back on an error
+        self.watch(fd, key)?;
+        Ok(source)
     }
+}
 
+impl Source {
     fn gate(&self, direction: Direction) -> &Gate {
         match direction {
             Direction::Read => &self.slot.read,
@@ -133,11 +145,12 @@ impl Source {
     /// Those of `epoll_ctl(2)`, typically that the descriptor was closed before. The waiters have
     /// been offered all the same.
     pub fn close(&self, sink: &mut impl Sink) -> io::Result<usize> {
+        // SO2: marked, out of epoll, woken: in this order.
         if !self.slot.read.close() {
             return Ok(0);
         }
         self.slot.write.close();
-        let left = self.poller.deregister(self.fd);
+        let left = self.poller.unwatch(self.fd);
         let claimed = self.wake_all(Direction::Read, sink) + self.wake_all(Direction::Write, sink);
         left.map(|()| claimed)
     }

@@ -1,6 +1,6 @@
 //! Job: every setting, read once at start: environment over defaults.
 //! Layer: L0 (machine)
-//! Not here: what the settings do.
+//! Not here: what the settings do; `GUSTY_TEST_TIMEOUT`, which only tests read (`entry`).
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -70,7 +70,8 @@ pub(crate) fn set_main_defaults(procs: Option<usize>, stack_size: Option<usize>)
     MAIN_STACK.store(stack_size.unwrap_or(0), Ordering::Relaxed); // by the Once of the start
 }
 
-fn read<T>(name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+/// The value of a variable; `None` if it is not set, empty, or reported as unusable just now.
+pub(crate) fn read<T>(name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
     let value = std::env::var_os(name)?;
     let text = value.to_string_lossy();
     if text.is_empty() {

@@ -3,8 +3,9 @@
 //! Not here: parsing (`gusty-macros`). Nothing in this module is for users to call by name.
 
 use std::io::Write;
+use std::num::ParseIntError;
 use std::panic::Location;
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::time::Duration;
 
 use crate::config;
@@ -41,14 +42,18 @@ pub fn run_main<T>(options: MainOptions, f: impl FnOnce() -> T) -> T {
 }
 
 /// How long a `#[gusty::test]` may run before its watchdog dumps all goroutines and aborts.
-const TEST_TIMEOUT_SECS: u64 = 120;
+static TEST_TIMEOUT: LazyLock<Duration> = LazyLock::new(|| {
+    let secs = config::read("GUSTY_TEST_TIMEOUT", |text| {
+        text.parse().map_err(|error: ParseIntError| error.to_string())
+    });
+    Duration::from_secs(secs.unwrap_or(120))
+});
 
 /// Runs a test as a goroutine under a watchdog: after `GUSTY_TEST_TIMEOUT` seconds (120) the
 /// process prints every goroutine and aborts, because a hang is what tests of this kind fail by.
 pub fn run_test<T>(name: &str, f: impl FnOnce() -> T) -> T {
     let (done, watch) = mpsc::channel::<()>();
-    let secs = std::env::var("GUSTY_TEST_TIMEOUT").ok().and_then(|s| s.parse().ok());
-    let limit = Duration::from_secs(secs.unwrap_or(TEST_TIMEOUT_SECS));
+    let limit = *TEST_TIMEOUT;
     let label = name.to_owned();
     let watchdog = std::thread::spawn(move || {
         if watch.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {

@@ -67,3 +67,11 @@ pub use task::{Builder, JoinHandle, Result, spawn};
 #[path = "entry.rs"]
 #[cfg(not(loom))]
 pub mod __private;
+
+// The programs in the prose are tests.
+#[cfg(all(doctest, not(loom)))]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+#[cfg(all(doctest, not(loom)))]
+#[doc = include_str!("../../docs/guide.md")]
+mod guide {}

@@ -152,6 +152,7 @@ impl WaitQueue {
             let wait = unsafe { &*node.wait };
             let claimed = Claimed { g: wait.g(), data: node.data };
             if node.sole {
+                // WQ4: no deadline and no other queue, so there is nobody to lose to.
                 wait.claim_sole(node.token + end);
                 return Some(claimed);
             }

@@ -1,8 +1,8 @@
 //! Job: runs one child process to its end or its deadline, and leaves nothing of it behind.
 //! Not here: which processes (`steps`, `examples`).
 //!
-//! A child that is out of time gets SIGQUIT first, so that a gusty runtime in it can print its
-//! goroutines, and SIGKILL two seconds later. Both go to everything it started.
+//! A child that is out of time gets SIGQUIT first, so that a program that handles it can print where
+//! it hangs, and SIGKILL two seconds later. Both go to everything it started.
 
 use std::fmt;
 use std::fs;

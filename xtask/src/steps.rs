@@ -71,7 +71,8 @@ pub(crate) fn tests() -> Vec<Step> {
 
 /// The model checks, to a depth that takes minutes.
 pub(crate) fn loom() -> Step {
-    let line = "cargo test --release -p gusty -p gusty-netpoll --lib --target-dir target/loom loom";
+    let line = "cargo test --release -p gusty -p gusty-netpoll -p gusty-sysmon --lib \
+                --target-dir target/loom loom";
     let run = Run::new(line, LIMIT)
         .env("RUSTFLAGS", "--cfg loom")
         .env("LOOM_MAX_PREEMPTIONS", "2")

@@ -28,6 +28,9 @@ use crate::sys::clock::Nanos;
 use crate::sys::lock::{SpinGuard, SpinLock};
 use crate::wait::{self, Node, OTHER, OUTCOME_SERVED, SERVED, WaitQueue};
 
+/// The capacity that stands for "no bound".
+pub(super) const UNBOUNDED: usize = usize::MAX;
+
 /// How an operation ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Outcome {
@@ -130,7 +133,7 @@ impl<T> Channel<T> {
                 return Start::Ended(Outcome::Closed); // written under the lock
             }
             if let Some(receiver) = state.receivers.pop_claimed(SERVED) {
-                drop(state);
+                drop(state); // CH1: the buffer is empty, so this value overtakes none
                 // SAFETY: CH3: the receiver's slot takes one value.
                 unsafe { receiver.data.cast::<T>().copy_from_nonoverlapping(value, 1) };
                 ready::ready(receiver.g);
@@ -236,7 +239,7 @@ impl<T> Channel<T> {
             return Start::Ended(Outcome::Done);
         }
         if let Some(sender) = state.senders.pop_claimed(SERVED) {
-            drop(state);
+            drop(state); // CH1: empty and yet full: there is no buffer, only this value
             // SAFETY: CH3: the sender's value.
             unsafe { out.copy_from_nonoverlapping(sender.data.cast(), 1) };
             ready::ready(sender.g);

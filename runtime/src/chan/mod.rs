@@ -1,5 +1,5 @@
-//! Channels between goroutines, between threads, and between both: `crossbeam-channel`'s API with
-//! Go's `close`.
+//! Channels between goroutines, between threads, and between both: the channel part of
+//! `crossbeam-channel`'s API, with Go's `close`. Select and timer channels are not here yet.
 //!
 //! A channel is a FIFO with any number of senders and receivers. [`bounded`] ones hold at most so
 //! many values and make senders wait for room; `bounded(0)` hands each value over in person: the
@@ -37,16 +37,13 @@ mod receiver;
 mod sender;
 mod share;
 
-use channel::Channel;
+use channel::{Channel, UNBOUNDED};
 pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
 pub use receiver::{IntoIter, Iter, Receiver, TryIter};
 pub use sender::Sender;
 use share::Shared;
-
-/// The capacity that stands for "no bound".
-const UNBOUNDED: usize = usize::MAX;
 
 /// A channel that holds up to `capacity` values; with 0, each send waits for its receiver.
 ///

@@ -210,7 +210,7 @@ impl<T> Receiver<T> {
     /// assert_eq!(gusty::chan::bounded::<u8>(0).1.capacity(), Some(0));
     /// ```
     pub fn capacity(&self) -> Option<usize> {
-        Some(self.channel().capacity()).filter(|capacity| *capacity != super::UNBOUNDED)
+        Some(self.channel().capacity()).filter(|capacity| *capacity != channel::UNBOUNDED)
     }
 
     /// Whether both receive from one channel.

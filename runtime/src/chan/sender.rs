@@ -214,7 +214,7 @@ impl<T> Sender<T> {
     /// assert_eq!(unbounded::<u8>().0.capacity(), None);
     /// ```
     pub fn capacity(&self) -> Option<usize> {
-        Some(self.channel().capacity()).filter(|capacity| *capacity != super::UNBOUNDED)
+        Some(self.channel().capacity()).filter(|capacity| *capacity != channel::UNBOUNDED)
     }
 
     /// Whether both send on one channel.

@@ -58,8 +58,8 @@ impl<T> Shared<T> {
     pub(super) unsafe fn drop_sender(this: NonNull<Shared<T>>) {
         // SAFETY: the caller's share (SH1).
         let shared = unsafe { this.as_ref() };
+        // E1: gives up this share, after its use, and as the last one sees what the others did.
         if shared.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // E1
             shared.channel.close();
             // SAFETY: that was the side's last share.
             unsafe { Shared::drop_side(this) };
@@ -73,8 +73,8 @@ impl<T> Shared<T> {
     pub(super) unsafe fn drop_receiver(this: NonNull<Shared<T>>) {
         // SAFETY: the caller's share (SH1).
         let shared = unsafe { this.as_ref() };
+        // E1: as in `drop_sender`.
         if shared.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // E1
             let unreceived = shared.channel.close_and_drain();
             // SAFETY: that was the side's last share.
             unsafe { Shared::drop_side(this) };
@@ -86,8 +86,10 @@ impl<T> Shared<T> {
     /// The caller gave up the last share of its side.
     unsafe fn drop_side(this: NonNull<Shared<T>>) {
         // SAFETY: alive until both sides have been here (SH2).
-        if unsafe { this.as_ref() }.side_gone.swap(true, Ordering::AcqRel) {
-            // E2
+        let shared = unsafe { this.as_ref() };
+        // E2: the first side's swap publishes its use of the channel.
+        if shared.side_gone.swap(true, Ordering::AcqRel) {
+            // E2: the second side's swap has seen that.
             // SAFETY: from `allocate`; no shares are left (SH1).
             drop(unsafe { Box::from_raw(this.as_ptr()) });
         }

@@ -1,9 +1,11 @@
 //! Networking as in [`std::net`]: blocking calls that park the goroutine instead of the thread.
 //!
-//! Names, signatures and error kinds are std's, so code moves by changing one `use`, and crates
-//! that work on `Read`/`Write` (rustls, httparse, tungstenite) work on these. On a plain thread
-//! the same calls block the thread. Host names are resolved by the system's resolver, which
-//! blocks the calling thread for as long as it takes.
+//! Names and signatures are std's, so code moves by changing one `use`, and crates that work on
+//! `Read`/`Write` (rustls, httparse, tungstenite) work on these. Error kinds are std's too, but for
+//! one: a read or write whose timeout has passed returns [`TimedOut`](std::io::ErrorKind::TimedOut)
+//! where std returns [`WouldBlock`](std::io::ErrorKind::WouldBlock). On a plain thread the same
+//! calls block the thread. Host names are resolved by the system's resolver, which blocks the
+//! calling thread for as long as it takes.
 //!
 //! What std has not: [`TcpStream::close`] and [`TcpListener::close`] end a descriptor for all its
 //! users at once, waking those who wait on it with an error.

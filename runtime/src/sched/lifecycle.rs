@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::global::SCHED;
 use super::{fatal, gslab, hook, m, monitor, poll, report, run};
-use crate::sys::mask;
 use crate::config;
 use crate::stack;
+use crate::sys::mask;
 use crate::sys::signal;
 
 static STARTED: AtomicBool = AtomicBool::new(false);

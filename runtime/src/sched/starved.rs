@@ -17,8 +17,8 @@ use std::io::Write;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::g::GRef;
 use super::fatal;
+use super::g::GRef;
 use super::global::SCHED;
 use super::list::GList;
 use super::ready;

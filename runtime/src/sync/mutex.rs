@@ -53,6 +53,9 @@ impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 
 /// Access to the value of a locked [`Mutex`]; unlocks when dropped.
 ///
+/// Dropping it may let another goroutine run first: one that has waited for more than 1 ms gets the
+/// mutex handed over and runs next, and the goroutine that unlocked goes on after it.
+///
 /// Not `Send`: another goroutine or thread must not unlock.
 ///
 /// ```compile_fail,E0277

@@ -60,6 +60,7 @@ impl MutexWord {
     pub(super) fn announce(&self, woken: bool) -> bool {
         // Relaxed: the queue's lock orders it for whoever looks at the queue.
         self.change(Ordering::Relaxed, |word| {
+            // MW2: without a holder nobody would see the announcement.
             (word & LOCKED != 0).then_some((word | WAITERS) & !woken_bit(woken))
         })
     }
