@@ -30,7 +30,7 @@ use crate::sys::shim::store_load_fence;
 pub(crate) fn find_runnable(m: &'static M) -> GRef {
     loop {
         let Some(p) = m.p() else {
-            idle::stop_m(m, NEVER);
+            idle::stop_m(m);
             continue;
         };
         if p.id >= SCHED.procs() {
@@ -157,7 +157,7 @@ fn go_idle(m: &'static M) {
     }
     let when = timers::earliest();
     if (when == NEVER && !poll::has_waiters()) || !block(m) {
-        idle::stop_m(m, NEVER);
+        idle::stop_m(m);
     }
 }
 

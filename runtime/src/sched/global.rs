@@ -133,23 +133,6 @@ impl State {
         Some(m)
     }
 
-    /// Takes `m` off the idle list; false if somebody else has (and will wake it).
-    pub(crate) fn remove_m(&mut self, m: &'static M) -> bool {
-        let mut at = &raw mut self.idle_m;
-        loop {
-            // SAFETY: `at` points to the head or to a link of the list, which the lock protects.
-            let here = unsafe { *at };
-            // SAFETY: null or an M, never freed (M2).
-            let Some(seen) = (unsafe { here.as_ref() }) else { return false };
-            if ptr::eq(seen, m) {
-                // SAFETY: as for the read.
-                unsafe { *at = m.link.get() };
-                return true;
-            }
-            at = seen.link.as_ptr();
-        }
-    }
-
     /// Puts a P that nobody owns on the idle list (SC2: not a retired one).
     pub(crate) fn push_p(&mut self, p: &'static P) {
         debug_assert!(p.id < SCHED.procs());

@@ -5,7 +5,7 @@
 //! Invariants
 //!   ID1  An M without a P runs no goroutine code; it searches, polls, or sleeps on its note.
 //!   ID2  An M on the idle list sleeps until somebody takes it off the list, gives it a P and wakes
-//!        it; or, if it sleeps with a deadline, until it takes itself off.
+//!        it.
 //!   ID3  An M that leaves the poller first clears `poll_until`, then takes an idle P under the lock.
 //!        So who sees `poll_until` set, under the lock, and a P idle, and breaks the poll, has woken
 //!        an M that will find that P.
@@ -37,7 +37,7 @@ use super::global::{SCHED, State};
 use super::m::{self, M};
 use super::p::P;
 use super::{fatal, poll, retire, watch};
-use crate::sys::clock::{NEVER, Nanos};
+use crate::sys::clock::NEVER;
 use crate::sys::shim::{store_load_fence, store_load_fence_after_rmw};
 
 /// Stack of a scheduler thread. Goroutines do not run on it; signal handlers have their own.
@@ -156,20 +156,13 @@ pub(crate) fn start_spinning(m: &'static M) -> bool {
     true
 }
 
-/// Sleeps without a P until one is given (true), or until the deadline (false): ID2.
-pub(crate) fn stop_m(m: &'static M, deadline: Nanos) -> bool {
+/// Sleeps without a P until one is given (ID2).
+pub(crate) fn stop_m(m: &'static M) {
     debug_assert!(m.p().is_none() && !m.spinning.get());
     SCHED.lock().push_m(m);
-    let woken = m.note.sleep_until((deadline != NEVER).then_some(deadline));
-    if !woken {
-        if SCHED.lock().remove_m(m) {
-            return false;
-        }
-        m.note.sleep(); // somebody took this M off the list: the wake-up is on its way
-    }
+    m.note.sleep();
     m.set_p(m.take_p());
     debug_assert!(m.p().is_some());
-    true
 }
 
 /// Gives this M's P, with whatever is queued on it, to somebody else, because this M is about to
