@@ -17,11 +17,12 @@ use super::g::{GRef, GStatus, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER,
 use super::m::{self, M};
 use super::park;
 use super::ready;
-use super::{fatal, find, idle, spawn, starved};
+use super::{fatal, find, idle, own, spawn, starved};
 use crate::arch::{self, Exit};
-use crate::stack::{SizeClass, Stack};
+use crate::stack::SizeClass;
 use crate::sys::mask;
 use crate::sys::signal::AltStack;
+use crate::tls;
 
 /// Body of a scheduler thread: `m` was given its first P before the thread began.
 pub(crate) fn m_main(m: &'static M) {
@@ -60,13 +61,16 @@ fn execute(m: &'static M, g: GRef) {
     g.set_status(GStatus::Running);
     m.set_cur(Some(g));
     let msg = if g.sp.get() == FRESH {
-        let top = stack_of(g).top();
         // SAFETY: a stack just bound to this G; `body` catches panics and returns the g0 context
         // of the M it ends on (SW1). g0 never leaves its thread.
-        unsafe { arch::start(m.g0_sp.as_ptr(), top, g.to_bits(), body) }
+        unsafe {
+            let top = own::bind(g.stack());
+            let fs = own::lend(m, g);
+            arch::start(m.g0_sp.as_ptr(), top, g.to_bits(), body, fs)
+        }
     } else {
         // SAFETY: `g` was taken from a queue: it has left its stack, nobody else has it (SW1, G2).
-        unsafe { arch::switch(m.g0_sp.as_ptr(), g.sp.get(), 0) }
+        unsafe { arch::switch(m.g0_sp.as_ptr(), g.sp.get(), 0, own::lend(m, g)) }
     };
     let last = m.cur().expect("a goroutine switched back");
     m.set_cur(None);
@@ -110,10 +114,6 @@ fn bind_stack(m: &'static M, g: GRef) -> bool {
     }
 }
 
-fn stack_of(g: GRef) -> Stack {
-    Stack::from_bits(g.stack.get()).expect("a goroutine that has run has a stack")
-}
-
 /// The oldest Rust frame of a goroutine.
 unsafe extern "C" fn body(g: usize) -> Exit {
     // SAFETY: `execute` passes the G it starts.
@@ -127,14 +127,21 @@ unsafe extern "C" fn body(g: usize) -> Exit {
         // SAFETY: first run of a spawned G.
         unsafe { (task.run)(&g) };
     }
+    own::run_destructors();
     let m = m::current().expect("goroutines run on Ms");
+    if tls::on_goroutine() {
+        // SAFETY: the M's own; nothing here uses thread-locals afterwards (FS2, OW2).
+        unsafe { tls::set_fs(m.host().fs()) };
+    }
     Exit { to: m.g0_sp.get(), msg: 0 }
 }
 
 /// A goroutine has returned from `body` and left its stack.
 fn exited(m: &'static M, g: GRef) {
     let p = m.p().expect("goroutines run on a P");
-    let stack = stack_of(g);
+    let stack = g.stack();
+    // SAFETY: RN2: the goroutine has left it for good, through the end of `body`.
+    unsafe { own::clean(stack) };
     g.stack.set(usize::from(stack.class().index()));
     g.sp.set(0);
     // SAFETY: this M owns P (P1); the borrow ends with `stacks`.

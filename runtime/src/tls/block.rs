@@ -69,6 +69,8 @@ pub(super) struct Shape {
 }
 
 static SHAPE: OnceLock<Shape> = OnceLock::new();
+/// Distance of a block from the top of its stack; 0 while goroutines have none.
+static BELOW_TOP: AtomicUsize = AtomicUsize::new(0);
 
 /// The largest alignment of thread-locals that a block can have.
 pub(super) const MAX_ALIGN: usize = 4096;
@@ -98,6 +100,11 @@ pub(super) fn set_shape(shape: Shape) -> Result<(), &'static str> {
     SHAPE.set(shape).map_err(|_| "blocks have a shape already")
 }
 
+/// From now on goroutines have blocks; the last step of `init`.
+pub(super) fn enable(shape: &Shape) {
+    BELOW_TOP.store(shape.layout.above_fs, Ordering::Relaxed); // published by the Once of `init`
+}
+
 /// How blocks look, if there are any in this process.
 #[inline]
 pub(super) fn shape() -> Option<&'static Shape> {
@@ -110,6 +117,15 @@ pub(super) fn shape() -> Option<&'static Shape> {
 pub(crate) struct Block(usize);
 
 impl Block {
+    /// The block of the stack that ends at `top`, complete or not; `None` if goroutines have none.
+    #[inline(always)]
+    pub(crate) fn of(top: usize) -> Option<Block> {
+        match BELOW_TOP.load(Ordering::Relaxed) {
+            0 => None,
+            below => Some(Block(top - below)),
+        }
+    }
+
     /// The block of the stack that ends at `top`, complete or not.
     #[inline]
     pub(super) fn of_stack(shape: &Shape, top: usize) -> Block {
@@ -151,13 +167,6 @@ impl Block {
         // SAFETY: as for this function.
         unsafe { *self.word(offset) = value };
     }
-}
-
-/// Where a goroutine may begin that has no block but a stack that may get one later (BL1): on the
-/// stack that ends at `top`.
-#[inline]
-pub(crate) fn top_without_block(top: usize) -> usize {
-    SHAPE.get().map_or(top, |shape| Block::of_stack(shape, top).stack_top())
 }
 
 /// The block of the stack from `limit` to `top` (a page boundary): the one that it has or a new one.
