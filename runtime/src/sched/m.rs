@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use super::g::{G, GRef};
 use super::p::P;
+use crate::stack::Stack;
 use crate::sys::note::Note;
 use crate::sys::rand::Rand;
 use crate::tls::{self, Host};
@@ -29,6 +30,8 @@ pub(crate) struct M {
     p: Cell<*mut P>,
     /// A G that a parking goroutine chose but only g0 can run.
     handoff: Cell<*mut G>,
+    /// The stack that an exiting goroutine has just left, packed; 0 if none.
+    dead: Cell<usize>,
     /// Counted among the searchers.
     pub(crate) spinning: Cell<bool>,
     rand: UnsafeCell<Rand>,
@@ -93,6 +96,7 @@ impl M {
             cur: Cell::new(ptr::null_mut()),
             p: Cell::new(ptr::null_mut()),
             handoff: Cell::new(ptr::null_mut()),
+            dead: Cell::new(0),
             spinning: Cell::new(false),
             host: UnsafeCell::new(Host::NOBODY),
             rand: UnsafeCell::new(Rand::new(u64::from(id) ^ crate::sys::clock::cycles())),
@@ -150,6 +154,17 @@ impl M {
         self.handoff.set(ptr::null_mut());
         // SAFETY: a G.
         unsafe { GRef::from_ptr(g) }
+    }
+
+    /// Leaves a stack to g0, which gives it back.
+    #[inline]
+    pub(crate) fn leave_stack(&self, stack: Stack) {
+        self.dead.set(stack.to_bits());
+    }
+
+    #[inline]
+    pub(crate) fn take_left_stack(&self) -> Option<Stack> {
+        Stack::from_bits(self.dead.replace(0))
     }
 
     /// Hands `p` to this sleeping M. Any thread that took the M off a list.

@@ -49,24 +49,30 @@ pub(super) unsafe fn lend(m: &'static M, g: GRef) -> usize {
     block.fs()
 }
 
-/// Runs the goroutine's destructors of thread-locals. The last thing on a goroutine that user code
-/// may see; it may park.
+/// Runs the goroutine's destructors of thread-locals, and makes its block as new if there were any.
+/// The last thing on a goroutine that user code may see; it may park.
+///
+/// # Safety
+/// Called by `run::body`, on its `stack`: below it nothing uses thread-locals.
 #[inline]
-pub(super) fn run_destructors() {
-    if tls::on_goroutine() {
-        // SAFETY: called by `run::body`, below which there is only `arch`.
-        unsafe { tls::run_destructors() };
+pub(super) unsafe fn end(stack: Stack) {
+    if tls::on_goroutine() && tls::dirty() {
+        // SAFETY: as for this function.
+        unsafe {
+            tls::run_destructors();
+            renew(stack);
+        }
     }
 }
 
-/// Makes the block of a goroutine that has left its stack for good as new.
+/// Makes the block of the goroutine that has ended as new, for the next one on its stack.
 ///
 /// # Safety
-/// It has run its destructors, and the stack is the caller's.
+/// As [`end`], which came before.
 #[inline]
-pub(super) unsafe fn clean(stack: Stack) {
+pub(super) unsafe fn renew(stack: Stack) {
     if let Some(block) = Block::of(stack.top()) {
-        // SAFETY: as for this function.
+        // SAFETY: the block that this code runs on; the rest as for this function.
         unsafe { tls::reset(block) };
     }
 }

@@ -180,7 +180,9 @@ pub(crate) unsafe fn bind(top: usize, limit: usize) -> Block {
     let block = Block::of_stack(shape, top);
     // SAFETY: as for this function.
     unsafe {
-        if !block.is_complete() {
+        if block.is_complete() {
+            *words::at(block.0, SCHED) = 0; // `prepare` has to look anew
+        } else {
             make(shape, block, top, limit);
         }
     }
@@ -256,10 +258,14 @@ fn next_number() -> u32 {
 /// The block is complete and nobody runs on it (BL2); the caller is the thread `host`.
 #[inline(always)]
 pub(crate) unsafe fn prepare(block: Block, host: &Host, sched: usize) {
+    let (known, on) = (words::at(block.0, SCHED), words::at(block.0, HOST));
     // SAFETY: as for this function.
     unsafe {
-        *words::at(block.0, HOST) = host.fs;
-        *words::at(block.0, SCHED) = sched;
+        if *known == sched && *on == host.fs {
+            return; // it ran here last, and what a thread lends is constant (HO2)
+        }
+        *on = host.fs;
+        *known = sched;
         malloc::lend(block.0, host.caches);
     }
 }
@@ -274,7 +280,7 @@ pub(crate) unsafe fn run_destructors() {
     /// As glibc does it: destructors may register others.
     const ROUNDS: usize = 4;
     for _ in 0..ROUNDS {
-        if !dtors::any() && !keys::any() {
+        if !dirty() {
             return;
         }
         dtors::run();
@@ -283,24 +289,31 @@ pub(crate) unsafe fn run_destructors() {
     keys::forget();
 }
 
-/// Makes a block as new.
+/// Is there anything for [`run_destructors`] to do?
+#[inline]
+pub(crate) fn dirty() -> bool {
+    dtors::any() || keys::any()
+}
+
+/// Makes a block as new, but for our own words: none of them is in use after [`run_destructors`]
+/// except those that say where the block is and which thread runs it.
 ///
 /// # Safety
-/// The block is complete; its goroutine has left it for good after [`run_destructors`] (BL2).
+/// The block is complete, [`run_destructors`] is the last that its goroutine has done, and nobody
+/// else runs on it (BL2); the goroutine itself may be the caller.
 #[inline]
 pub(crate) unsafe fn reset(block: Block) {
     let shape = SHAPE.get().expect("init chose blocks");
-    let limit = words::at(block.0, STACK_LIMIT);
+    let keep = words::offset()..words::offset() + words::BYTES as isize;
     // SAFETY: as for this function.
     unsafe {
-        let stack_limit = *limit;
         *block.word(shape.errno).cast::<i32>() = 0;
         let dtv = *block.word(DTV) as isize - block.0 as isize;
         if *block.word(dtv) != 0 {
             free_dynamic(shape, block, dtv);
         }
-        Images::current().modules().iter().for_each(|module| module.initialise(block.0));
-        *limit = stack_limit;
+        let modules = Images::current().modules();
+        modules.iter().for_each(|module| module.initialise_around(block.0, keep.clone()));
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariants
 //!   HO1  While a goroutine borrows its thread's identity it does not switch: what runs meanwhile is
 //!        code of libc or of an allocator. A preemption signal finds `HOST` 0, as on the thread.
+//!   HO2  What a thread lends to its goroutines never changes while it lives.
 
 use super::fsbase::{fs, set_fs};
 use super::malloc;

@@ -33,7 +33,7 @@ use std::sync::OnceLock;
 
 pub use alloc::Alloc;
 pub(crate) use alloc::unwrapped;
-pub(crate) use block::{Block, Layout, bind, prepare, reset, run_destructors};
+pub(crate) use block::{Block, Layout, bind, dirty, prepare, reset, run_destructors};
 pub(crate) use fsbase::{fs, set_fs};
 pub(crate) use host::Host;
 pub(crate) use words::{SCHED, get, on_goroutine, set};
