@@ -69,6 +69,8 @@ pub(super) struct Shape {
 }
 
 static SHAPE: OnceLock<Shape> = OnceLock::new();
+/// Distance of a block from the top of its stack; 0 while goroutines have none.
+static BELOW_TOP: AtomicUsize = AtomicUsize::new(0);
 
 /// The largest alignment of thread-locals that a block can have.
 pub(super) const MAX_ALIGN: usize = 4096;
@@ -98,6 +100,11 @@ pub(super) fn set_shape(shape: Shape) -> Result<(), &'static str> {
     SHAPE.set(shape).map_err(|_| "blocks have a shape already")
 }
 
+/// From now on goroutines have blocks; the last step of `init`.
+pub(super) fn enable(shape: &Shape) {
+    BELOW_TOP.store(shape.layout.above_fs, Ordering::Relaxed); // published by the Once of `init`
+}
+
 /// How blocks look, if there are any in this process.
 #[inline]
 pub(super) fn shape() -> Option<&'static Shape> {
@@ -110,6 +117,15 @@ pub(super) fn shape() -> Option<&'static Shape> {
 pub(crate) struct Block(usize);
 
 impl Block {
+    /// The block of the stack that ends at `top`, complete or not; `None` if goroutines have none.
+    #[inline(always)]
+    pub(crate) fn of(top: usize) -> Option<Block> {
+        match BELOW_TOP.load(Ordering::Relaxed) {
+            0 => None,
+            below => Some(Block(top - below)),
+        }
+    }
+
     /// The block of the stack that ends at `top`, complete or not.
     #[inline]
     pub(super) fn of_stack(shape: &Shape, top: usize) -> Block {
@@ -153,13 +169,6 @@ impl Block {
     }
 }
 
-/// Where a goroutine may begin that has no block but a stack that may get one later (BL1): on the
-/// stack that ends at `top`.
-#[inline]
-pub(crate) fn top_without_block(top: usize) -> usize {
-    SHAPE.get().map_or(top, |shape| Block::of_stack(shape, top).stack_top())
-}
-
 /// The block of the stack from `limit` to `top` (a page boundary): the one that it has or a new one.
 ///
 /// # Safety
@@ -171,7 +180,9 @@ pub(crate) unsafe fn bind(top: usize, limit: usize) -> Block {
     let block = Block::of_stack(shape, top);
     // SAFETY: as for this function.
     unsafe {
-        if !block.is_complete() {
+        if block.is_complete() {
+            *words::at(block.0, SCHED) = 0; // `prepare` has to look anew
+        } else {
             make(shape, block, top, limit);
         }
     }
@@ -247,10 +258,14 @@ fn next_number() -> u32 {
 /// The block is complete and nobody runs on it (BL2); the caller is the thread `host`.
 #[inline(always)]
 pub(crate) unsafe fn prepare(block: Block, host: &Host, sched: usize) {
+    let (known, on) = (words::at(block.0, SCHED), words::at(block.0, HOST));
     // SAFETY: as for this function.
     unsafe {
-        *words::at(block.0, HOST) = host.fs;
-        *words::at(block.0, SCHED) = sched;
+        if *known == sched && *on == host.fs {
+            return; // it ran here last, and what a thread lends is constant (HO2)
+        }
+        *on = host.fs;
+        *known = sched;
         malloc::lend(block.0, host.caches);
     }
 }
@@ -265,7 +280,7 @@ pub(crate) unsafe fn run_destructors() {
     /// As glibc does it: destructors may register others.
     const ROUNDS: usize = 4;
     for _ in 0..ROUNDS {
-        if !dtors::any() && !keys::any() {
+        if !dirty() {
             return;
         }
         dtors::run();
@@ -274,24 +289,31 @@ pub(crate) unsafe fn run_destructors() {
     keys::forget();
 }
 
-/// Makes a block as new.
+/// Is there anything for [`run_destructors`] to do?
+#[inline]
+pub(crate) fn dirty() -> bool {
+    dtors::any() || keys::any()
+}
+
+/// Makes a block as new, but for our own words: none of them is in use after [`run_destructors`]
+/// except those that say where the block is and which thread runs it.
 ///
 /// # Safety
-/// The block is complete; its goroutine has left it for good after [`run_destructors`] (BL2).
+/// The block is complete, [`run_destructors`] is the last that its goroutine has done, and nobody
+/// else runs on it (BL2); the goroutine itself may be the caller.
 #[inline]
 pub(crate) unsafe fn reset(block: Block) {
     let shape = SHAPE.get().expect("init chose blocks");
-    let limit = words::at(block.0, STACK_LIMIT);
+    let keep = words::offset()..words::offset() + words::BYTES as isize;
     // SAFETY: as for this function.
     unsafe {
-        let stack_limit = *limit;
         *block.word(shape.errno).cast::<i32>() = 0;
         let dtv = *block.word(DTV) as isize - block.0 as isize;
         if *block.word(dtv) != 0 {
             free_dynamic(shape, block, dtv);
         }
-        Images::current().modules().iter().for_each(|module| module.initialise(block.0));
-        *limit = stack_limit;
+        let modules = Images::current().modules();
+        modules.iter().for_each(|module| module.initialise_around(block.0, keep.clone()));
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariants
 //!   HO1  While a goroutine borrows its thread's identity it does not switch: what runs meanwhile is
 //!        code of libc or of an allocator. A preemption signal finds `HOST` 0, as on the thread.
+//!   HO2  What a thread lends to its goroutines never changes while it lives.
 
 use super::fsbase::{fs, set_fs};
 use super::malloc;
@@ -17,6 +18,9 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// In place of one that is not known yet.
+    pub(crate) const NOBODY: Host = Host { fs: 0, caches: [0; 2] };
+
     /// The FS base of the thread.
     #[inline(always)]
     pub(crate) fn fs(&self) -> usize {
@@ -61,18 +65,6 @@ fn swapped<R>(host: usize, call: impl FnOnce() -> R) -> R {
 #[inline(never)]
 fn isolated<R>(call: impl FnOnce() -> R) -> R {
     call()
-}
-
-/// [`as_host`] for libc functions: what they leave in errno is copied when they fail.
-pub(super) fn as_host_errno(call: impl FnOnce() -> i32) -> i32 {
-    let (result, error) = as_host(|| {
-        let result = call();
-        (result, errno())
-    });
-    if result != 0 {
-        set_errno(error);
-    }
-    result
 }
 
 #[inline(never)]

@@ -33,10 +33,10 @@ use std::sync::OnceLock;
 
 pub use alloc::Alloc;
 pub(crate) use alloc::unwrapped;
-pub(crate) use block::{Block, Layout, bind, prepare, reset, run_destructors, top_without_block};
+pub(crate) use block::{Block, Layout, bind, dirty, prepare, reset, run_destructors};
 pub(crate) use fsbase::{fs, set_fs};
-pub(crate) use host::{Host, as_host};
-pub(crate) use words::{HOST, SCHED, get, on_goroutine, set};
+pub(crate) use host::Host;
+pub(crate) use words::{SCHED, get, on_goroutine, set};
 
 use block::Shape;
 use modules::{Images, Module};
@@ -47,8 +47,8 @@ use template::Template;
 pub(crate) enum Level {
     /// Each has its own block.
     Own,
-    /// They share their thread's block, so a goroutine stays on the thread of its first run.
-    Pinned,
+    /// They share the block of whatever thread they run on.
+    Shared,
 }
 
 /// What happens to the room for thread-locals of libraries loaded later.
@@ -91,7 +91,7 @@ static OUTCOME: OnceLock<Outcome> = OnceLock::new();
 pub(crate) fn init(options: Options) -> &'static Outcome {
     OUTCOME.get_or_init(|| {
         let mut outcome = Outcome {
-            level: Level::Pinned,
+            level: Level::Shared,
             reason: "as the settings demand",
             shares_malloc: false,
             surplus: options.surplus,
@@ -107,9 +107,14 @@ pub(crate) fn init(options: Options) -> &'static Outcome {
     })
 }
 
-/// What [`init`] decided; `Pinned` before.
+/// What [`init`] found, if it was called.
+pub(crate) fn outcome() -> Option<&'static Outcome> {
+    OUTCOME.get()
+}
+
+/// What [`init`] decided; `Shared` before.
 pub(crate) fn level() -> Level {
-    OUTCOME.get().map_or(Level::Pinned, |outcome| outcome.level)
+    OUTCOME.get().map_or(Level::Shared, |outcome| outcome.level)
 }
 
 fn prepare_blocks(options: &Options, outcome: &mut Outcome) -> Result<(), &'static str> {
@@ -166,6 +171,7 @@ fn prepare_blocks(options: &Options, outcome: &mut Outcome) -> Result<(), &'stat
     if !outcome.shares_malloc {
         malloc::share(None);
     }
+    block::enable(block::shape().ok_or("blocks have no shape")?);
     Ok(())
 }
 

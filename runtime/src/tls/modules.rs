@@ -9,6 +9,7 @@
 //!   E1  publish: store(Release) -> current: load(Acquire)   the images are complete
 
 use std::ffi::{c_int, c_void};
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -81,6 +82,28 @@ impl Module {
         unsafe {
             ptr::copy_nonoverlapping(self.image, to, self.file);
             ptr::write_bytes(to.add(self.file), 0, self.size - self.file);
+        }
+    }
+
+    /// [`initialise`](Self::initialise) except for `keep`, offsets from the FS base that may be among
+    /// the variables without an image.
+    ///
+    /// # Safety
+    /// As for `initialise`, but for those that are kept.
+    #[inline]
+    pub(super) unsafe fn initialise_around(&self, fs: usize, keep: Range<isize>) {
+        let end = -(self.below as isize) + self.size as isize;
+        let zeroes = end - (self.size - self.file) as isize;
+        if !(zeroes <= keep.start && keep.end <= end) {
+            // SAFETY: as for this function.
+            return unsafe { self.initialise(fs) };
+        }
+        let to = |at: isize| ptr::with_exposed_provenance_mut::<u8>(fs.wrapping_add_signed(at));
+        // SAFETY: as for this function; the three ranges are parts of this module.
+        unsafe {
+            ptr::copy_nonoverlapping(self.image, to(zeroes - self.file as isize), self.file);
+            ptr::write_bytes(to(zeroes), 0, (keep.start - zeroes) as usize);
+            ptr::write_bytes(to(keep.end), 0, (end - keep.end) as usize);
         }
     }
 

@@ -142,9 +142,9 @@ fn enter(test: &Test, block: Block, start: bool) {
         set_fs(block.fs());
         if start {
             let argument = ptr::from_ref(test).expose_provenance();
-            arch::start(test.home.as_ptr(), block.stack_top(), argument, body);
+            arch::start(test.home.as_ptr(), block.stack_top(), argument, body, 0);
         } else {
-            arch::switch(test.home.as_ptr(), test.away.get(), 0);
+            arch::switch(test.home.as_ptr(), test.away.get(), 0, 0);
         }
         set_fs(host.fs);
     }
@@ -156,7 +156,7 @@ unsafe extern "C" fn body(test: usize) -> Exit {
     let result = before(test).and_then(|own| {
         // SAFETY: `home` was saved by `enter` (SW1); the thread-locals used on both sides are this
         // block's.
-        unsafe { arch::switch(test.away.as_ptr(), test.home.get(), 0) };
+        unsafe { arch::switch(test.away.as_ptr(), test.home.get(), 0, 0) };
         after(test, own)
     });
     if let Err(wrong) = result {

@@ -65,7 +65,7 @@ fn current() -> &'static Task {
 fn park() {
     let task = current();
     // SAFETY: `resume` saved its context right before (SW1).
-    unsafe { arch::switch(task.sp.as_ptr(), task.home.get(), 0) };
+    unsafe { arch::switch(task.sp.as_ptr(), task.home.get(), 0, 0) };
 }
 
 unsafe extern "C" fn body(task: usize) -> Exit {
@@ -88,8 +88,8 @@ fn resume(task: &Task, host: &Host) {
         prepare(task.block, host, word);
         set_fs(task.block.fs());
         match task.sp.get() {
-            0 => arch::start(task.home.as_ptr(), task.block.stack_top(), word, body),
-            sp => arch::switch(task.home.as_ptr(), sp, 0),
+            0 => arch::start(task.home.as_ptr(), task.block.stack_top(), word, body, 0),
+            sp => arch::switch(task.home.as_ptr(), sp, 0, 0),
         };
         set_fs(host.fs());
     }

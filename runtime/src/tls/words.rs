@@ -18,12 +18,16 @@ global_asm!(
     ".globl gusty_tls_words",
     ".hidden gusty_tls_words",
     ".type gusty_tls_words, @object",
-    ".size gusty_tls_words, 80",
+    ".size gusty_tls_words, {bytes}",
     ".p2align 4",
     "gusty_tls_words:",
-    ".zero 80",
+    ".zero {bytes}",
     ".popsection",
+    bytes = const BYTES,
 );
+
+/// All words together.
+pub(super) const BYTES: usize = 80;
 
 /// Byte offset of a word.
 pub(crate) type Word = usize;

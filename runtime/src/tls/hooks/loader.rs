@@ -38,7 +38,6 @@ pub(in crate::tls) fn track(walker: Walker) {
 
 static DLOPEN: Next = Next::new(c"dlopen");
 static DLMOPEN: Next = Next::new(c"dlmopen");
-static DLCLOSE: Next = Next::new(c"dlclose");
 
 /// Opens a library.
 ///

@@ -17,5 +17,5 @@ mod own_handle;
 mod set_id;
 
 pub(super) use at_exit::in_place;
-pub(super) use loader::{Walker, track};
+pub(super) use loader::track;
 pub(super) use set_id::wrap_handler;
