@@ -40,7 +40,7 @@ pub(super) fn created(key: libc::pthread_key_t, dtor: Option<KeyDtor>) {
 /// Notes on this goroutine that there is something to undo.
 #[inline(always)]
 pub(super) fn mark(what: usize) {
-    // SAFETY: the word is the goroutine's.
+    // SAFETY: the word is the goroutine's (KE2).
     unsafe { words::set::<USED>(words::get::<USED>() | what) };
 }
 
