@@ -98,6 +98,7 @@ impl Shape {
 
 /// Decides how blocks look; before the first is made.
 pub(super) fn set_shape(shape: Shape) -> Result<(), &'static str> {
+    keys::set_table(shape.template.specific);
     SHAPE.set(shape).map_err(|_| "blocks have a shape already")
 }
 

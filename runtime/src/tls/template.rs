@@ -85,7 +85,7 @@ impl Template {
         }
         let mut template = Template { control, ..Template::default() };
         template.find_identity(sample)?;
-        template.sort_words(sample, libc);
+        template.sort_words(sample, libc); // TE1
         template.specific = field(c"_thread_db_pthread_specific")
             .filter(|at| template.inward.iter().any(|(word, _)| word == at));
         Ok(template)
