@@ -132,7 +132,7 @@ fn panics_unwind_over_parks() {
         on_many(100, |i| {
             for _ in 0..10 {
                 let caught = std::panic::catch_unwind(|| {
-                    let _parks = (i % 2 == 0).then_some(Parks);
+                    let _parks = (i % 2 == 0).then(|| Parks);
                     gusty::yield_now();
                     std::panic::resume_unwind(Box::new(i));
                 });

@@ -41,6 +41,7 @@ impl<A> Alloc<A> {
     }
 }
 
+/// AL2: `as_host` sees to it.
 #[inline(always)]
 fn on_thread<R>(call: impl FnOnce() -> R) -> R {
     if !words::on_goroutine() {

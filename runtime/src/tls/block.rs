@@ -8,10 +8,11 @@
 //!   BL3  A block that `reset` left is as new, so a stack taken from a pool is reused without work;
 //!        one whose pages were given back reads as zeroes and is made again.
 //!   BL4  The dtv never moves: it claims all entries up to the top of the stack, more than libraries
-//!        can have (`hooks::dl` sees to that), so the loader never reallocates it.
+//!        can have (`hooks::loader` sees to that), so the loader never reallocates it.
 //! Orderings
 //!   E1  make: words.store, fence -> images load   ||   publish: images store, fence -> words load
-//!       (partner: hooks/dl.rs; one side sees the other, MD2)
+//!       One side sees the other (MD2).
+//!       (partner: tls/hooks/loader.rs)
 //!
 //! The upper end of a stack:
 //!
@@ -97,6 +98,7 @@ impl Shape {
 
 /// Decides how blocks look; before the first is made.
 pub(super) fn set_shape(shape: Shape) -> Result<(), &'static str> {
+    keys::set_table(shape.template.specific);
     SHAPE.set(shape).map_err(|_| "blocks have a shape already")
 }
 
@@ -295,7 +297,7 @@ pub(crate) fn dirty() -> bool {
     dtors::any() || keys::any()
 }
 
-/// Makes a block as new, but for our own words: none of them is in use after [`run_destructors`]
+/// Makes a block as new (BL3), but for our own words: none of them is in use after [`run_destructors`]
 /// except those that say where the block is and which thread runs it.
 ///
 /// # Safety

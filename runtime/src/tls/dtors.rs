@@ -51,7 +51,7 @@ pub(super) fn any() -> bool {
     words::get::<DTOR>() != 0 || words::get::<MORE_DTORS>() != 0
 }
 
-/// Runs them all, and those that they register.
+/// Runs them all (DT2), and those that they register.
 pub(super) fn run() {
     while let Some((dtor, object)) = take() {
         // SAFETY: whoever registered it promised that it may be called once, on this thread.

@@ -8,9 +8,8 @@
 
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
-use super::block;
 use super::fsbase::fs;
 use super::words::{self, USED, USED_KEYS, USED_LOCALE};
 
@@ -25,8 +24,15 @@ pub(super) const GLOBAL_LOCALE: libc::locale_t = ptr::without_provenance_mut(usi
 pub(super) type KeyDtor = unsafe extern "C" fn(*mut c_void);
 
 static DTORS: [AtomicUsize; MAX] = [const { AtomicUsize::new(0) }; MAX];
+/// See [`set_table`].
+static TABLE: AtomicIsize = AtomicIsize::new(0);
 /// No key is as great as this.
 static END: AtomicUsize = AtomicUsize::new(0);
+
+/// Says where a block has its second-level blocks of values, if that is known.
+pub(super) fn set_table(offset: Option<isize>) {
+    TABLE.store(offset.unwrap_or(0), Ordering::Relaxed); // published by the Once of `init`
+}
 
 /// Remembers the destructor of a new key.
 pub(super) fn created(key: libc::pthread_key_t, dtor: Option<KeyDtor>) {
@@ -40,7 +46,7 @@ pub(super) fn created(key: libc::pthread_key_t, dtor: Option<KeyDtor>) {
 /// Notes on this goroutine that there is something to undo.
 #[inline(always)]
 pub(super) fn mark(what: usize) {
-    // SAFETY: the word is the goroutine's.
+    // SAFETY: the word is the goroutine's (KE2).
     unsafe { words::set::<USED>(words::get::<USED>() | what) };
 }
 
@@ -103,7 +109,10 @@ pub(super) fn forget() {
 
 /// Frees the second-level blocks that glibc allocated for greater keys.
 fn free_blocks() {
-    let Some(table) = block::shape().and_then(|shape| shape.template.specific) else { return };
+    let table = TABLE.load(Ordering::Relaxed);
+    if table == 0 {
+        return;
+    }
     let table = fs().wrapping_add_signed(table);
     for index in 1..MAX / BLOCK {
         let entry = ptr::with_exposed_provenance_mut::<*mut c_void>(table + index * 8);

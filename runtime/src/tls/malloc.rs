@@ -59,7 +59,7 @@ pub(super) fn caches_here() -> [usize; 2] {
     [unsafe { *at(&AT[0]) }, unsafe { *at(&AT[1]) }]
 }
 
-/// Stores the words of a thread in the block at `fs` (MA1).
+/// Stores the words of a thread in the block at `fs` (MA1, MA2).
 ///
 /// # Safety
 /// A complete block that nobody runs on.

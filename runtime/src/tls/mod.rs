@@ -1,7 +1,7 @@
 //! Job: thread-local storage of a goroutine's own, so that to std, C and glibc it is a thread.
 //! Layer: L0 (machine)
 //! Not here: switching stacks (`arch`), where stacks come from (`stack`), when goroutines run.
-//! Invariants: those of the files: FS, WD, HO, MD, SA, TM, SU, MA, BL, DT, KE, HK.
+//! Invariants: those of the files: FS, WD, HO, MD, SA, TE, SU, MA, BL, DT, KE, HK.
 //!
 //! A thread's block is glibc's control block with the thread-locals of all libraries below it; the
 //! FS register holds its address. A goroutine gets one like it at the top of its stack, written

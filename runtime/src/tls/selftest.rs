@@ -1,7 +1,7 @@
 //! Job: try a block on this system before anything depends on it.
 //! Layer: L0 (machine)
 //! Invariants
-//!   ST1  What can go wrong is returned, not asserted: the runtime then does without blocks.
+//!   SF1  What can go wrong is returned, not asserted: the runtime then does without blocks.
 //!
 //! One context runs on a block, suspends itself in the middle of everything, is resumed on another
 //! thread and must notice nothing of it.
@@ -61,7 +61,7 @@ struct Test {
 // SAFETY: the threads use it one after the other.
 unsafe impl Sync for Test {}
 
-/// Runs it. `Ok(true)` if goroutines can share malloc's caches, which is tried if `shares` is set.
+/// Runs it (SF1). `Ok(true)` if goroutines can share malloc's caches, which is tried if `shares` is set.
 pub(super) fn run(shares: bool) -> Result<bool, &'static str> {
     // Zeroed, so as good as a new mapping (BL1); aligned, as a stack's end is.
     let layout = std::alloc::Layout::from_size_align(STACK, 4096).map_err(|_| "no stack")?;

@@ -20,7 +20,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 const DI_LINKMAP: c_int = 2;
 const DI_TLS_MODID: c_int = 9;
 
-/// Uses all of it up and returns the numbers of the libraries that do so. `None` if libraries cannot
+/// Uses all of it up (SU1) and returns the numbers of the libraries that do so. `None` if libraries cannot
 /// be loaded here: some of it may be left then. `room` is about what there is.
 pub(super) fn eat(room: usize) -> Option<Vec<usize>> {
     let mut loaded = Vec::new(); // open until the end: the loader knows a library by its path

@@ -2,9 +2,9 @@
 //!   list of words to write.
 //! Layer: L0 (machine)
 //! Invariants
-//!   TM1  A word that points into the sampled block is written as a pointer to the same place of
+//!   TE1  A word that points into the sampled block is written as a pointer to the same place of
 //!        the new one. One that points elsewhere into the sampled stack is left out.
-//!   TM2  What identifies a thread is not copied but made for each block: number, list node, stack
+//!   TE2  What identifies a thread is not copied but made for each block: number, list node, stack
 //!        bounds, dtv.
 //!
 //! Nothing here assumes the layout of glibc's `struct pthread`, except what its debugger interface
@@ -85,13 +85,13 @@ impl Template {
         }
         let mut template = Template { control, ..Template::default() };
         template.find_identity(sample)?;
-        template.sort_words(sample, libc);
+        template.sort_words(sample, libc); // TE1
         template.specific = field(c"_thread_db_pthread_specific")
             .filter(|at| template.inward.iter().any(|(word, _)| word == at));
         Ok(template)
     }
 
-    /// Finds by value what TM2 names.
+    /// Finds by value what TE2 names.
     fn find_identity(&mut self, sample: &Sample) -> Result<(), &'static str> {
         let control = 0..self.control as isize;
         let in_control = |offset: &isize| control.contains(offset);

@@ -1,3 +1,6 @@
+//! Job: blocks under a scheduler of thirty lines.
+//! Layer: L0 (machine)
+//!
 //! Contexts on blocks of their own, moved between threads by a scheduler of thirty lines.
 
 use std::cell::{Cell, RefCell};

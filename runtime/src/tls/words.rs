@@ -110,7 +110,7 @@ pub(super) fn at(fs: usize, word: Word) -> *mut usize {
     std::ptr::with_exposed_provenance_mut(fs.wrapping_add_signed(offset()) + word)
 }
 
-/// Is this a goroutine with a block of its own? Good for use after a switch too.
+/// Is this a goroutine with a block of its own (WD1, WD2)? Good for use after a switch too.
 #[inline(always)]
 pub(crate) fn on_goroutine() -> bool {
     get::<HOST>() != 0

@@ -5,7 +5,7 @@
 //!   LD2  If blocks keep room for new variables, those are in every block before `dlopen` returns.
 //!        (A constructor that lets another goroutine into its library before that is too early.)
 //! Orderings
-//!   E1  publish: images store, fence -> blocks' words load   (partner: block.rs)
+//!   E1  publish: images store, fence -> blocks' words load   (partner: tls/block.rs)
 //!
 //! glibc initialises such variables in the threads it knows, and blocks are not among them: without
 //! LD2 they would silently be zero. `dlopen` finds libraries relative to its caller; where nothing has
@@ -104,7 +104,7 @@ extern "C" fn choose_dlmopen() -> usize {
     choose(&DLMOPEN, tracked_dlmopen as *const () as usize)
 }
 
-/// What a call is to go to: a function that takes the same arguments.
+/// LD1, and what a call is to go to: a function that takes the same arguments.
 fn choose(real: &Next, tracked: usize) -> usize {
     if block::shape().is_some_and(|shape| modules::last_id() + MARGIN > shape.dtv_capacity()) {
         refused as *const () as usize

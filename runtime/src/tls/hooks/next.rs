@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The next definition of a symbol after ours, found at the first call.
+/// The next definition of a symbol after ours (HK1), found at the first call (HK2).
 pub(super) struct Next {
     name: &'static CStr,
     address: AtomicUsize,

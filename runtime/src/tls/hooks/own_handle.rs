@@ -14,7 +14,7 @@ use crate::tls::block;
 use crate::tls::fsbase::fs;
 use crate::tls::words::{self, HOST, STACK_LIMIT};
 
-/// The handle of a kernel thread that `thread` means here.
+/// OH1: the handle of a kernel thread that `thread` means here.
 #[inline]
 fn kernel_thread(thread: pthread_t) -> pthread_t {
     match words::get::<HOST>() {
