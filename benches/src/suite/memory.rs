@@ -6,6 +6,7 @@
 //!
 //! Threads are ten thousand at most: more is beyond most systems' limits. The kernel's share of a
 //! thread (16 KiB of kernel stack and more) is not the process's memory and is not counted.
+//! The target is for the first contender; the others hold something else for each waiter, too.
 //! tokio's tasks have no stack: what they hold across an `.await` is in their future, here nothing.
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ fn contenders(scale: Scale) -> Vec<Contender> {
     let n = scale.pick(1_000, 1_000_000);
     let threads = scale.pick(50, 10_000);
     vec![
+        Contender::with_metrics("gusty, one channel", move || on_goroutine(move || one_channel(n))),
         Contender::with_metrics("gusty, park", move || on_goroutine(move || parked(n))),
         Contender::with_metrics("gusty, a channel each", move || {
             on_goroutine(move || own_channels(n))
@@ -76,6 +78,37 @@ fn counter() -> Arc<AtomicUsize> {
     Arc::new(AtomicUsize::new(0))
 }
 
+/// All wait for values on the same unbuffered channel: what is held is the goroutines' own.
+fn one_channel(n: usize) -> Vec<f64> {
+    let reached = counter();
+    let wait_for = |count| {
+        while reached.load(Ordering::Acquire) < count {
+            gusty::yield_now();
+        }
+    };
+    let (tx, rx) = gusty::chan::bounded::<()>(0);
+    let mut phases = Phases::begin(n);
+    for _ in 0..n {
+        let (reached, rx) = (Arc::clone(&reached), rx.clone());
+        gusty::go!(move || {
+            for _ in 0..2 {
+                reached.fetch_add(1, Ordering::Release);
+                rx.recv().expect("a sender");
+            }
+            reached.fetch_add(1, Ordering::Release);
+        });
+    }
+    wait_for(n);
+    phases.created();
+    for round in 2..=3 {
+        (0..n).for_each(|_| tx.send(()).expect("a receiver"));
+        wait_for(round * n);
+        phases.woken();
+    }
+    phases.numbers
+}
+
+/// As [`one_channel`], by `park`: its permit, and the handle to unpark by, come on top.
 fn parked(n: usize) -> Vec<f64> {
     let reached = counter();
     let wait_for = |count| {
@@ -107,7 +140,7 @@ fn parked(n: usize) -> Vec<f64> {
     phases.numbers
 }
 
-/// As [`parked`], each waiting for a value on an unbuffered channel of its own.
+/// As [`one_channel`], each on a channel of its own, which comes on top.
 fn own_channels(n: usize) -> Vec<f64> {
     let reached = counter();
     let wait_for = |count| {
