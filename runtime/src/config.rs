@@ -8,6 +8,9 @@
 //! | `GUSTY_STACK_SIZE` | default stack size in bytes | 262144; with debug assertions 1048576 |
 //! | `GUSTY_STACK_GUARD` | `auto`, `madvise`, `uffd` or `mprotect` | `auto` |
 //! | `GUSTY_MAX_GOROUTINES` | most goroutines alive at once | three quarters of memory at 4.8 KB each |
+//! | `GUSTY_TLS` | `own`: each goroutine has thread-locals of its own; `shared`: its thread's | `own` |
+//! | `GUSTY_TLS_SURPLUS` | room for thread-locals of libraries opened later: `eat` or `keep` | `eat` |
+//! | `GUSTYDEBUG` | `migrate=1`: a goroutine that parks goes through the global queue (for tests) | |
 //!
 //! A value that cannot be used is reported on stderr once and the default is taken.
 
@@ -15,6 +18,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::stack::{GuardKind, SizeClass};
+use crate::tls::{Level, Surplus};
 
 /// The most Ps there can be.
 pub(crate) const MAX_PROCS: usize = 1024;
@@ -33,6 +37,11 @@ pub(crate) struct Settings {
     pub(crate) stack: SizeClass,
     pub(crate) guard: GuardKind,
     pub(crate) max_goroutines: usize,
+    /// The most that goroutines may have of thread-locals of their own.
+    pub(crate) tls: Level,
+    pub(crate) surplus: Surplus,
+    /// `GUSTYDEBUG`: see the module.
+    pub(crate) migrate: bool,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
@@ -60,6 +69,9 @@ pub(crate) fn settings() -> &'static Settings {
             }),
             guard: read("GUSTY_STACK_GUARD", guard).unwrap_or(GuardKind::Auto),
             max_goroutines: read("GUSTY_MAX_GOROUTINES", count).unwrap_or_else(fit_memory),
+            tls: read("GUSTY_TLS", level).unwrap_or(Level::Own),
+            surplus: read("GUSTY_TLS_SURPLUS", surplus).unwrap_or(Surplus::Eat),
+            migrate: read("GUSTYDEBUG", migrate).unwrap_or(false),
         }
     })
 }
@@ -112,6 +124,30 @@ fn guard(text: &str) -> Result<GuardKind, String> {
         "uffd" => Ok(GuardKind::Uffd),
         "mprotect" => Ok(GuardKind::Mprotect),
         _ => Err("one of auto, madvise, uffd, mprotect".into()),
+    }
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    match text {
+        "own" => Ok(Level::Own),
+        "shared" => Ok(Level::Shared),
+        _ => Err("one of own, shared".into()),
+    }
+}
+
+fn surplus(text: &str) -> Result<Surplus, String> {
+    match text {
+        "eat" => Ok(Surplus::Eat),
+        "keep" => Ok(Surplus::Keep),
+        _ => Err("one of eat, keep".into()),
+    }
+}
+
+fn migrate(text: &str) -> Result<bool, String> {
+    match text {
+        "migrate=1" => Ok(true),
+        "migrate=0" => Ok(false),
+        _ => Err("migrate=0 or migrate=1".into()),
     }
 }
 

@@ -44,6 +44,8 @@ mod task;
 #[cfg(not(loom))]
 mod timer;
 #[cfg(not(loom))]
+mod tls;
+#[cfg(not(loom))]
 mod wait;
 
 #[cfg(not(loom))]
@@ -62,6 +64,8 @@ pub use gusty_macros::{go, main, test};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 #[cfg(not(loom))]
 pub use task::{Builder, JoinHandle, Result, spawn};
+#[cfg(not(loom))]
+pub use tls::Alloc;
 
 #[doc(hidden)]
 #[path = "entry.rs"]

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use crate::sched::g::{GKind, GStatus};
 use crate::sched::p::NOBODY;
 use crate::sched::{global::SCHED, gslab, lifecycle, m, procs};
+use crate::tls::{self, Level, Surplus};
 
 /// Sets the number of Ps, that is, how many goroutines run at the same time, and returns the
 /// number before; 0 only returns it. Values above 1024 count as 1024.
@@ -29,6 +30,57 @@ pub fn gomaxprocs(n: usize) -> usize {
 /// CPUs this process may use: affinity and cgroup quota, as `GOMAXPROCS` defaults to.
 pub fn num_cpu() -> usize {
     num_cpus::get()
+}
+
+/// How far a goroutine is a thread to `thread_local!`, to C and to libc.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TlsLevel {
+    /// Each has thread-local storage of its own: any safe code may keep a borrow of a thread-local,
+    /// `errno` or a panic across a park.
+    Own,
+    /// They share that of the thread they run on, and change threads when they park: code that
+    /// keeps anything derived from a thread-local over a park is not sound.
+    Shared,
+}
+
+/// What the runtime found possible on this system; see [`features`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Features {
+    /// Thread-local storage of goroutines.
+    pub tls: TlsLevel,
+    /// Why `tls` is not `Own`; else empty.
+    pub tls_reason: &'static str,
+    /// Can libraries be opened later that insist on room next to the program's own thread-locals
+    /// (`GUSTY_TLS_SURPLUS=keep`)?
+    pub tls_surplus: bool,
+    /// Do goroutines use the caches of glibc's malloc that belong to their threads? If not, each
+    /// that allocates builds caches of its own, or another allocator is in use.
+    pub shared_malloc_caches: bool,
+}
+
+/// What the runtime found possible on this system. Starts it if it does not run yet.
+///
+/// ```
+/// use gusty::runtime::{TlsLevel, features};
+///
+/// if features().tls != TlsLevel::Own {
+///     eprintln!("goroutines share thread-locals: {}", features().tls_reason);
+/// }
+/// ```
+pub fn features() -> Features {
+    lifecycle::ensure_started();
+    let outcome = tls::outcome().expect("decided at the start");
+    Features {
+        tls: match outcome.level {
+            Level::Own => TlsLevel::Own,
+            Level::Shared => TlsLevel::Shared,
+        },
+        tls_reason: outcome.reason,
+        tls_surplus: outcome.level == Level::Shared || outcome.surplus == Surplus::Keep,
+        shared_malloc_caches: outcome.shares_malloc || outcome.level == Level::Shared,
+    }
 }
 
 /// Goroutines that exist: running, runnable or waiting. Counted by looking at every header, so it

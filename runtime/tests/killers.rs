@@ -240,24 +240,19 @@ std::thread_local! {
     static LIST: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Not inlined: the compiler may keep the address of a thread-local over a park.
-#[inline(never)]
-fn push(value: u64) {
-    LIST.with_borrow_mut(|list| {
-        list.push(value);
-        if list.len() > 100 {
-            list.clear();
-        }
-    });
-}
-
 #[gusty::test]
-fn a_thread_local_may_be_borrowed_between_parks() {
+fn a_thread_local_is_the_goroutines() {
     let handles: Vec<_> = (0..16)
         .map(|i| {
             gusty::spawn(move || {
                 for round in 0..scaled(10_000) {
-                    push(i);
+                    LIST.with_borrow_mut(|list| {
+                        list.push(i);
+                        assert!(list.iter().all(|value| *value == i));
+                        if list.len() > 100 {
+                            list.clear();
+                        }
+                    });
                     if round % 16 == 0 {
                         gusty::yield_now();
                     }

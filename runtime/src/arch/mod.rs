@@ -2,9 +2,10 @@
 //! Layer: L0 (machine)
 //!
 //! A port provides:
-//! - `switch(save, to, msg) -> msg`: leave this stack, storing where to come back at `*save`, and
-//!   continue the context `to`; returns what the context that comes back here passes as `msg`.
-//! - `start(save, top, arg, body) -> msg`: leave this stack the same way and call `body(arg)` on the
+//! - `switch(save, to, msg, fs) -> msg`: leave this stack, storing where to come back at `*save`, and
+//!   continue the context `to` with the thread pointer `fs` (0: with the present one); returns what
+//!   the context that comes back here passes as `msg`.
+//! - `start(save, top, arg, body, fs) -> msg`: leave this stack the same way and call `body(arg)` on the
 //!   empty stack that ends at `top`. `body` never unwinds; it returns the context to continue and a
 //!   message for it, and its stack is then no longer in use. Unwinders must stop at its caller.
 //! - `cycles()`: a free-running counter; `prefetch(addr)`: a hint that never faults.

@@ -4,7 +4,9 @@
 //! Invariants
 //!   SW1  A saved context is resumed at most once, and only after the switch that saved it has left
 //!        its stack (the scheduler publishes a G on the other side of the switch).
-//!   SW2  Nothing read from thread-local storage before a switch is used after it.
+//!   SW2  A context that goes on has the FS base that it had when it was saved (or, where all share
+//!        their thread's, keeps nothing derived from thread-local storage over the switch). The
+//!        base changes inside the assembly, so the compiler never sees code between the two.
 //!
 //! A suspended stack, from its saved `sp` upwards (three words, 24 bytes):
 //!
@@ -32,14 +34,15 @@ pub(crate) struct Exit {
     pub(crate) msg: usize,
 }
 
-/// Saves this context at `*save`, continues the context `to` and hands it `msg`. Returns when
-/// somebody continues this one, with what they hand over.
+/// Saves this context at `*save`, continues the context `to` with the FS base `fs` and hands it
+/// `msg`. Returns when somebody continues this one, with what they hand over. An `fs` of 0 leaves
+/// the FS base alone.
 ///
 /// # Safety
-/// `to` is a saved context that nobody else resumes (SW1); `save` is valid for writes; the caller
-/// keeps nothing derived from thread-local storage over the call (SW2).
+/// `to` is a saved context that nobody else resumes (SW1); `save` is valid for writes; `fs` is what
+/// the context `to` expects, and whoever continues this one passes what this one has now (SW2).
 #[inline(always)]
-pub(crate) unsafe fn switch(save: *mut usize, to: usize, msg: usize) -> usize {
+pub(crate) unsafe fn switch(save: *mut usize, to: usize, msg: usize, fs: usize) -> usize {
     let got: usize;
     // SAFETY: every register that the code after `2:` may rely on is either restored (rsp, rbx,
     // rbp) or declared as clobbered; without `nostack` the compiler keeps no red zone live here.
@@ -50,7 +53,11 @@ pub(crate) unsafe fn switch(save: *mut usize, to: usize, msg: usize) -> usize {
             "lea rax, [rip + 2f]",
             "push rax",
             "mov [rdi], rsp", // this context is complete
-            "mov rsp, rsi",   // on the other stack from here
+            "test rcx, rcx",
+            "jz 3f",
+            "wrfsbase rcx",
+            "3:",
+            "mov rsp, rsi", // on the other stack from here
             "pop rax",
             "jmp rax",
             "2:", // resumed: rsp is above rip, rdx is the message
@@ -59,6 +66,7 @@ pub(crate) unsafe fn switch(save: *mut usize, to: usize, msg: usize) -> usize {
             inlateout("rdi") save => _,
             inlateout("rsi") to => _,
             inlateout("rdx") msg => got,
+            inlateout("rcx") fs => _,
             out("rax") _, out("r12") _, out("r13") _, out("r14") _, out("r15") _,
             clobber_abi("sysv64"),
         );
@@ -66,8 +74,8 @@ pub(crate) unsafe fn switch(save: *mut usize, to: usize, msg: usize) -> usize {
     got
 }
 
-/// Saves this context at `*save` and calls `body(arg)` on the empty stack that ends at `top`.
-/// Returns as [`switch`] does.
+/// Saves this context at `*save` and calls `body(arg)` on the empty stack that ends at `top`, with
+/// the FS base `fs`. Returns as [`switch`] does.
 ///
 /// # Safety
 /// As [`switch`]; `top` is 16-aligned and ends a stack that nobody uses; `body` does not unwind.
@@ -77,6 +85,7 @@ pub(crate) unsafe fn start(
     top: usize,
     arg: usize,
     body: unsafe extern "C" fn(usize) -> Exit,
+    fs: usize,
 ) -> usize {
     let got: usize;
     // SAFETY: as in `switch`. A jump, not a call: a call from here would leave this frame's unwind
@@ -88,6 +97,10 @@ pub(crate) unsafe fn start(
             "lea rax, [rip + 2f]",
             "push rax",
             "mov [rdx], rsp",
+            "test r8, r8",
+            "jz 3f",
+            "wrfsbase r8",
+            "3:",
             "mov rsp, rsi",
             "jmp {entry}",
             "2:",
@@ -98,6 +111,7 @@ pub(crate) unsafe fn start(
             inlateout("rsi") top => _,
             inlateout("rdx") save => got,
             inlateout("rcx") body => _,
+            inlateout("r8") fs => _,
             out("rax") _, out("r12") _, out("r13") _, out("r14") _, out("r15") _,
             clobber_abi("sysv64"),
         );
@@ -157,7 +171,7 @@ mod tests {
         let pair = unsafe { &*pair };
         for i in 1..=3 {
             // SAFETY: `home` was saved by the other side of this hand-over (SW1).
-            let got = unsafe { switch(pair.coroutine.as_ptr(), pair.home.get(), i) };
+            let got = unsafe { switch(pair.coroutine.as_ptr(), pair.home.get(), i, 0) };
             pair.sum.set(pair.sum.get() + got);
         }
         let caught = std::panic::catch_unwind(|| std::panic::resume_unwind(Box::new(7usize)));
@@ -172,11 +186,11 @@ mod tests {
         let pair = Pair { home: Cell::new(0), coroutine: Cell::new(0), sum: Cell::new(0) };
         let arg = std::ptr::from_ref(&pair).expose_provenance();
         // SAFETY: a fresh, aligned stack of 256 KiB; the body catches its panic.
-        let mut got = unsafe { start(pair.home.as_ptr(), top, arg, body) };
+        let mut got = unsafe { start(pair.home.as_ptr(), top, arg, body, 0) };
         let mut seen = vec![got];
         while got < 100 {
             // SAFETY: the coroutine suspended itself right before (SW1).
-            got = unsafe { switch(pair.home.as_ptr(), pair.coroutine.get(), got * 10) };
+            got = unsafe { switch(pair.home.as_ptr(), pair.coroutine.get(), got * 10, 0) };
             seen.push(got);
         }
         assert_eq!(seen, [1, 2, 3, 107]);

@@ -21,7 +21,7 @@ use super::list::GList;
 use super::m::M;
 use super::p::{P, QUEUE_MAX};
 use super::pick::{self, FAIR_TICKS};
-use super::ready::ready_found;
+use super::ready::{self, ready_found};
 use super::{poll, starved, steal, timers, watch};
 use crate::sys::clock::{self, NEVER};
 use crate::sys::shim::store_load_fence;
@@ -107,6 +107,9 @@ fn global_batch(p: &'static P) -> Option<GRef> {
     let share = injector.len() / SCHED.procs() as usize + 1;
     // SAFETY: this M owns `p` (P1); the borrow ends with this function.
     let queue = unsafe { &p.owned().queue };
+    if ready::migrating() {
+        return global_one();
+    }
     loop {
         match injector.steal_batch_with_limit_and_pop(queue, share.min(QUEUE_MAX / 2)) {
             Steal::Success(g) => return Some(g),

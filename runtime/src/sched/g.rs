@@ -100,7 +100,7 @@ pub(crate) enum GKind {
     /// Scheduled by Ms.
     Goroutine,
     /// A goroutine that holds its M while it waits (it parked while a panic unwinds, and the
-    /// panic count is the thread's): woken by its note, like a thread.
+    /// panic count is its thread's: PA3): woken by its note, like a thread.
     HoldsM,
     /// A plain thread.
     Thread,

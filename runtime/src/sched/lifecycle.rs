@@ -3,23 +3,26 @@
 //! Not here: settings (`config`), the entry macros (`entry`).
 //!
 //! 1. The settings are read.
-//! 2. The fault handler for stack guards is installed, and the panic hook that names goroutines.
-//! 3. The limit on goroutines is set from memory; the network poller is made; the signal mask
+//! 2. Whether goroutines have thread-locals of their own is decided (`tls`).
+//! 3. The fault handler for stack guards is installed, and the panic hook that names goroutines.
+//! 4. The limit on goroutines is set from memory; the network poller is made; the signal mask
 //!    that scheduler threads will have is that of the thread that starts them.
-//! 4. The Ps are made and put on the idle list. Their threads come with the first work.
-//! 5. The watchdog thread is started.
+//! 5. The Ps are made and put on the idle list. Their threads come with the first work.
+//! 6. The watchdog thread is started.
 //!
 //! There is no shutdown: the process ends when `main` returns, whatever goroutines do (as in Go).
 
+use std::io::Write;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::global::SCHED;
-use super::{fatal, gslab, hook, m, monitor, poll, report, run};
-use crate::config;
+use super::{fatal, gslab, hook, m, monitor, poll, ready, report, run};
+use crate::config::{self, Settings};
 use crate::stack;
 use crate::sys::mask;
 use crate::sys::signal;
+use crate::tls::{self, Level};
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 static START: Once = Once::new();
@@ -37,16 +40,17 @@ pub(crate) fn ensure_started() {
 fn start() {
     let settings = config::settings(); // step 1
     stack::choose_guard(settings.guard);
-    signal::install(report::on_overflow); // step 2
+    choose_tls(settings); // step 2
+    signal::install(report::on_overflow); // step 3
     hook::install();
-    gslab::set_limit(settings.max_goroutines, settings.procs); // step 3
+    gslab::set_limit(settings.max_goroutines, settings.procs); // step 4
     if let Err(error) = poll::init() {
         fatal::fatal(format_args!("cannot make the network poller: {error}"));
     }
     mask::remember();
     SCHED.set_m_entry(run::m_main);
     let mut state = SCHED.lock();
-    SCHED.set_procs(u32::try_from(settings.procs).expect("at most MAX_PROCS")); // step 4
+    SCHED.set_procs(u32::try_from(settings.procs).expect("at most MAX_PROCS")); // step 5
     let first_made = SCHED.made();
     debug_assert_eq!((first_made, m::count()), (0, 0));
     for _ in 0..settings.procs {
@@ -55,8 +59,26 @@ fn start() {
     }
     drop(state);
     if let Err(error) = monitor::start() {
-        // step 5
+        // step 6
         fatal::fatal(format_args!("cannot start the watchdog thread: {error}"));
     }
     STARTED.store(true, Ordering::Release); // partner: the load in `ensure_started`
+}
+
+fn choose_tls(settings: &Settings) {
+    let outcome = tls::init(tls::Options {
+        at_most: settings.tls,
+        surplus: settings.surplus,
+        each_stack: stack::for_each_top,
+    });
+    ready::set_migrate(settings.migrate);
+    if outcome.level == Level::Own
+        && let Some(allocator) = tls::unwrapped()
+    {
+        let _ = writeln!(
+            std::io::stderr(),
+            "gusty: {allocator} makes a heap for each goroutine unless it is wrapped: \
+             #[global_allocator] static A: gusty::Alloc<...> = gusty::Alloc::new(...)"
+        );
+    }
 }

@@ -5,8 +5,8 @@
 //!   M1  Everything but `note`, `next_p` and `link` belongs to the M's own thread.
 //!   M2  Ms are never freed: an idle one waits in a list for its next P.
 //!   M3  The M of a goroutine can change at every park. A pointer from `current` is good until the
-//!       next switch, and only there; this is why the accessor is not inlined (a thread-local's
-//!       address that the compiler keeps over a switch is another thread's).
+//!       next switch, and only there. It is read from a word that the compiler does not cache, so
+//!       the accessor may be inlined anywhere.
 //! Orderings
 //!   E1  give_p: next_p.store(Release) + note.wake -> note.sleep + take_p: next_p.swap(Acquire)
 
@@ -16,8 +16,10 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use super::g::{G, GRef};
 use super::p::P;
+use crate::stack::Stack;
 use crate::sys::note::Note;
 use crate::sys::rand::Rand;
+use crate::tls::{self, Host};
 
 /// See the module.
 pub(crate) struct M {
@@ -28,9 +30,13 @@ pub(crate) struct M {
     p: Cell<*mut P>,
     /// A G that a parking goroutine chose but only g0 can run.
     handoff: Cell<*mut G>,
+    /// The stack that an exiting goroutine has just left, packed; 0 if none.
+    dead: Cell<usize>,
     /// Counted among the searchers.
     pub(crate) spinning: Cell<bool>,
     rand: UnsafeCell<Rand>,
+    /// What it lends to the goroutines it runs; written once, before the first.
+    host: UnsafeCell<Host>,
     /// Where this M sleeps when it has no P.
     pub(crate) note: Note,
     /// The P it is given on wake-up.
@@ -49,21 +55,23 @@ pub(crate) fn count() -> u32 {
     NEXT_ID.load(Ordering::Relaxed)
 }
 
-std::thread_local! {
-    static CURRENT: Cell<*const M> = const { Cell::new(ptr::null()) };
-}
-
 /// The M of the calling thread, if it is one. The reference must not be kept over a switch (M3).
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn current() -> Option<&'static M> {
-    let m = CURRENT.get();
+    let m = ptr::with_exposed_provenance::<M>(tls::get::<{ tls::SCHED }>());
     // SAFETY: set to an M that is never freed (M2), or null.
     unsafe { m.as_ref() }
 }
 
 /// Makes the calling thread `m`.
 pub(crate) fn adopt(m: &'static M) {
-    CURRENT.set(m);
+    // SAFETY: the word is the scheduler's; nobody else reads `host` yet (M1).
+    unsafe {
+        tls::set::<{ tls::SCHED }>(ptr::from_ref(m).expose_provenance());
+        if tls::level() == tls::Level::Own {
+            *m.host.get() = Host::here();
+        }
+    }
 }
 
 impl G {
@@ -88,7 +96,9 @@ impl M {
             cur: Cell::new(ptr::null_mut()),
             p: Cell::new(ptr::null_mut()),
             handoff: Cell::new(ptr::null_mut()),
+            dead: Cell::new(0),
             spinning: Cell::new(false),
+            host: UnsafeCell::new(Host::NOBODY),
             rand: UnsafeCell::new(Rand::new(u64::from(id) ^ crate::sys::clock::cycles())),
             note: Note::new(),
             next_p: AtomicPtr::new(ptr::null_mut()),
@@ -106,6 +116,13 @@ impl M {
     #[inline]
     pub(crate) fn set_cur(&self, g: Option<GRef>) {
         self.cur.set(g.map_or(ptr::null_mut(), GRef::as_ptr));
+    }
+
+    /// What this M lends; its FS base is 0 if goroutines share it. M1.
+    #[inline(always)]
+    pub(crate) fn host(&self) -> &Host {
+        // SAFETY: not written any more once the M runs goroutines.
+        unsafe { &*self.host.get() }
     }
 
     /// The P this M owns.
@@ -137,6 +154,17 @@ impl M {
         self.handoff.set(ptr::null_mut());
         // SAFETY: a G.
         unsafe { GRef::from_ptr(g) }
+    }
+
+    /// Leaves a stack to g0, which gives it back.
+    #[inline]
+    pub(crate) fn leave_stack(&self, stack: Stack) {
+        self.dead.set(stack.to_bits());
+    }
+
+    #[inline]
+    pub(crate) fn take_left_stack(&self) -> Option<Stack> {
+        Stack::from_bits(self.dead.replace(0))
     }
 
     /// Hands `p` to this sleeping M. Any thread that took the M off a list.

@@ -33,6 +33,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod m;
 mod monitor;
+mod own;
 pub(crate) mod p;
 pub(crate) mod park;
 mod permit;

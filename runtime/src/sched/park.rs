@@ -6,8 +6,9 @@
 //!        and the commit runs after the switch has left the G's stack, on the other side. From
 //!        that moment the G may run elsewhere; the commit was moved off its stack before.
 //!   PA2  A commit neither parks nor runs user code; it may ready other Gs.
-//!   PA3  While a panic unwinds the stack, std's panic count ties the goroutine to its thread: it
-//!        then waits holding its M (the P is handed off) instead of leaving it.
+//!   PA3  Where goroutines share their thread's thread-locals, std's panic count ties one to its
+//!        thread while a panic unwinds its stack: it then waits holding its M (the P is handed
+//!        off) instead of leaving it.
 //! Source: Go's gopark; the commit is its unlockf.
 
 use std::mem::ManuallyDrop;
@@ -21,9 +22,10 @@ use super::pick;
 use super::poll;
 use super::ready;
 use super::timers::Timed;
-use super::{foreign, p::P};
+use super::{foreign, own, p::P};
 use crate::arch;
 use crate::sys::clock::{NEVER, Nanos};
+use crate::tls;
 
 /// What the switching goroutine leaves to the other side: its commit, still on its stack.
 pub(crate) struct HandOver {
@@ -61,17 +63,19 @@ fn leave<C: FnOnce()>(m: &'static M, p: &'static P, g: GRef, commit: C) {
     let commit = ManuallyDrop::new(commit);
     let hand_over = HandOver::new(&commit);
     let msg = ptr::from_ref(&hand_over).expose_provenance();
-    let to = match pick::direct(m, p) {
+    let (to, fs) = match pick::direct(m, p) {
         Some(next) => {
             next.set_status(GStatus::Running);
             m.set_cur(Some(next));
-            next.sp.get()
+            // SAFETY: just taken from a queue (G2).
+            (next.sp.get(), unsafe { own::lend(m, next) })
         }
-        None => m.g0_sp.get(),
+        None => (m.g0_sp.get(), m.host().fs()),
     };
     // SAFETY: `to` is the context of a G just taken from a queue, or of this M's g0: ours to
-    // resume (SW1). `m` and `p` are not used afterwards (SW2, M3).
-    let msg = unsafe { arch::switch(g.sp.as_ptr(), to, msg) };
+    // resume (SW1), with the FS base that is its own (SW2, OW2). `m` and `p` are not used
+    // afterwards (M3).
+    let msg = unsafe { arch::switch(g.sp.as_ptr(), to, msg, fs) };
     if msg != 0 {
         // SAFETY: whoever switched to this G did so from `leave`; g0 sends 0.
         unsafe { settle(msg) };
@@ -87,7 +91,7 @@ fn leave<C: FnOnce()>(m: &'static M, p: &'static P, g: GRef, commit: C) {
 #[inline]
 pub(crate) unsafe fn park<C: FnOnce()>(reason: WaitReason, commit: C) {
     match m::current() {
-        Some(m) if !std::thread::panicking() => {
+        Some(m) if !tied_to_m() => {
             let (g, p) = here(m);
             g.set_waiting(reason);
             leave(m, p, g, commit);
@@ -109,7 +113,7 @@ pub(crate) unsafe fn park_until<C: FnOnce()>(
     commit: C,
 ) -> usize {
     match m::current() {
-        Some(m) if !std::thread::panicking() => {
+        Some(m) if !tied_to_m() => {
             let (g, p) = here(m);
             g.set_waiting(reason);
             if deadline == NEVER {
@@ -145,7 +149,7 @@ pub(crate) fn yield_now() {
         return;
     }
     g.set_status(GStatus::Runnable);
-    if std::thread::panicking() {
+    if tied_to_m() {
         // PA3: the others run while this M waits for its turn.
         idle::handoff_p(m);
         idle::regain_p(m, g);
@@ -164,6 +168,12 @@ pub(crate) fn sleep_until(deadline: Nanos) {
     let wait = Wait::new(current());
     // SAFETY: only the timer ends this wait, and `park_until` takes care of it.
     unsafe { park_until(&wait, deadline, WaitReason::Sleep, || ()) };
+}
+
+/// PA3.
+#[inline]
+fn tied_to_m() -> bool {
+    !tls::on_goroutine() && std::thread::panicking()
 }
 
 fn here(m: &'static M) -> (GRef, &'static P) {

@@ -51,6 +51,21 @@ pub(crate) fn direct(m: &'static M, p: &'static P) -> Option<GRef> {
     Some(g)
 }
 
+/// The next G for a goroutine that has ended: one that may begin on its stack, which is of the class
+/// `class`. Otherwise as [`direct`].
+#[inline]
+pub(crate) fn heir(m: &'static M, p: &'static P, class: usize) -> Option<GRef> {
+    if g0_round(p) {
+        return None;
+    }
+    let g = local(p)?;
+    if g.sp.get() != 0 || g.stack.get() != class || g.bound_m().is_some() {
+        m.set_handoff(g);
+        return None;
+    }
+    Some(g)
+}
+
 /// For a yielding goroutine: whether there is nobody to yield to, here or in the global queue.
 #[inline]
 pub(crate) fn nobody_else(p: &'static P) -> bool {

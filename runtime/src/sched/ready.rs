@@ -5,12 +5,27 @@
 //!   RD1  The caller owns the G (it took it out of a wait, or just made it) and gives it away here.
 //!   RD2  No lock of ours that the G might want is held (it may run before `ready` returns).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::g::{GKind, GRef, GStatus};
 use super::global::SCHED;
 use super::idle;
 use super::list::GList;
 use super::m;
 use super::p::{P, QUEUE_MAX};
+
+static MIGRATE: AtomicBool = AtomicBool::new(false);
+
+/// `GUSTYDEBUG=migrate=1`: what is made ready goes through the global queue, one by one.
+pub(crate) fn set_migrate(on: bool) {
+    MIGRATE.store(on, Ordering::Relaxed); // before the first goroutine
+}
+
+/// See [`set_migrate`].
+#[inline]
+pub(crate) fn migrating() -> bool {
+    MIGRATE.load(Ordering::Relaxed) // a setting
+}
 
 /// Makes a parked G, which the caller gives away (RD1, RD2), runnable: next on this P if the caller has one, else through the global queue.
 #[inline]
@@ -27,7 +42,7 @@ pub(crate) fn ready(g: GRef) {
 #[inline]
 pub(crate) fn make_next(g: GRef) {
     match m::current().and_then(m::M::p) {
-        Some(p) => {
+        Some(p) if !migrating() => {
             let displaced = p.set_next(g);
             if let Some(old) = displaced {
                 // Published by a plain store after the barrier. A searcher that retires at this
@@ -36,7 +51,7 @@ pub(crate) fn make_next(g: GRef) {
             }
             idle::wake_p_after_rmw();
         }
-        None => push_global(g),
+        _ => push_global(g),
     }
 }
 
@@ -67,7 +82,9 @@ pub(crate) fn push_local(p: &'static P, g: GRef) {
 /// global queue, which it would otherwise keep out.
 #[inline]
 pub(crate) fn push_yielding(p: &'static P, g: GRef) {
-    if p.has_work() || SCHED.injector().is_empty() {
+    if migrating() {
+        push_global(g);
+    } else if p.has_work() || SCHED.injector().is_empty() {
         push_local(p, g);
     } else {
         SCHED.injector().push(g);
@@ -86,7 +103,7 @@ pub(crate) fn ready_found(list: &mut GList) {
 }
 
 fn spread(list: &mut GList, runs_one: bool) {
-    let p = m::current().and_then(m::M::p);
+    let p = m::current().and_then(m::M::p).filter(|_| !migrating());
     let mut mine = runs_one && p.is_some();
     while let Some(g) = list.pop() {
         if g.kind() != GKind::Goroutine {

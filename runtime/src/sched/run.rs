@@ -3,8 +3,10 @@
 //! Layer: L2 (sched)
 //! Not here: choosing (`find`, `pick`), parking (`park`).
 //! Invariants
-//!   RN1  g0 never parks and never runs user code; destructors of results run on goroutines.
-//!   RN2  A G's stack and header are given back only after it has left its stack for good.
+//!   RN1  g0 never parks and never runs user code; destructors of results run on goroutines. After
+//!        its last destructor a goroutine is as good as g0, and has no current G.
+//!   RN2  A G's stack is given back, or to the next G, only after it has left it for good; its header
+//!        when nothing refers to it any more, which is after `body` has called `finish`.
 //!   RN3  The message that g0 receives is 0 from an exit and a hand-over from a park; what it
 //!        sends is always 0.
 //! Orderings
@@ -16,12 +18,14 @@ use std::sync::atomic::Ordering;
 use super::g::{GRef, GStatus, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, OUTPUT_LIVE};
 use super::m::{self, M};
 use super::park;
+use super::pick;
 use super::ready;
-use super::{fatal, find, idle, spawn, starved};
+use super::{fatal, find, idle, own, spawn, starved};
 use crate::arch::{self, Exit};
 use crate::stack::{SizeClass, Stack};
 use crate::sys::mask;
 use crate::sys::signal::AltStack;
+use crate::tls;
 
 /// Body of a scheduler thread: `m` was given its first P before the thread began.
 pub(crate) fn m_main(m: &'static M) {
@@ -60,18 +64,20 @@ fn execute(m: &'static M, g: GRef) {
     g.set_status(GStatus::Running);
     m.set_cur(Some(g));
     let msg = if g.sp.get() == FRESH {
-        let top = stack_of(g).top();
         // SAFETY: a stack just bound to this G; `body` catches panics and returns the g0 context
         // of the M it ends on (SW1). g0 never leaves its thread.
-        unsafe { arch::start(m.g0_sp.as_ptr(), top, g.to_bits(), body) }
+        unsafe {
+            let top = own::bind(g.stack());
+            let fs = own::lend(m, g);
+            arch::start(m.g0_sp.as_ptr(), top, g.to_bits(), body, fs)
+        }
     } else {
         // SAFETY: `g` was taken from a queue: it has left its stack, nobody else has it (SW1, G2).
-        unsafe { arch::switch(m.g0_sp.as_ptr(), g.sp.get(), 0) }
+        unsafe { arch::switch(m.g0_sp.as_ptr(), g.sp.get(), 0, own::lend(m, g)) }
     };
-    let last = m.cur().expect("a goroutine switched back");
     m.set_cur(None);
     if msg == 0 {
-        exited(m, last);
+        give_back(m);
     } else {
         // SAFETY: RN3: a hand-over from `park::leave`.
         unsafe { park::settle(msg) };
@@ -110,14 +116,38 @@ fn bind_stack(m: &'static M, g: GRef) -> bool {
     }
 }
 
-fn stack_of(g: GRef) -> Stack {
-    Stack::from_bits(g.stack.get()).expect("a goroutine that has run has a stack")
-}
-
-/// The oldest Rust frame of a goroutine.
+/// The oldest Rust frame of a goroutine, and of those that begin on its stack after it.
 unsafe extern "C" fn body(g: usize) -> Exit {
     // SAFETY: `execute` passes the G it starts.
-    let g = unsafe { GRef::from_bits(g) };
+    let mut g = unsafe { GRef::from_bits(g) };
+    let stack = g.stack();
+    let m = loop {
+        run_task(g);
+        // SAFETY: the bottom of this stack.
+        unsafe { own::end(stack) };
+        let m = m::current().expect("goroutines run on Ms");
+        g.stack.set(usize::from(stack.class().index()));
+        g.sp.set(0);
+        m.set_cur(None);
+        finish(g);
+        // SAFETY: the bottom of this stack; `finish` may have used thread-locals.
+        unsafe {
+            own::end(stack);
+            own::renew(stack);
+        }
+        match heir(m, stack) {
+            Some(next) => g = next,
+            None => break m,
+        }
+    };
+    if tls::on_goroutine() {
+        // SAFETY: the M's own; nothing here uses thread-locals afterwards (FS2, OW2).
+        unsafe { tls::set_fs(m.host().fs()) };
+    }
+    Exit { to: m.g0_sp.get(), msg: 0 }
+}
+
+fn run_task(g: GRef) {
     let task = g.task.get().expect("set at spawn");
     if g.flag(OUTPUT_LIVE) {
         // SAFETY: the G was revived for this by `finish`.
@@ -127,16 +157,30 @@ unsafe extern "C" fn body(g: usize) -> Exit {
         // SAFETY: first run of a spawned G.
         unsafe { (task.run)(&g) };
     }
-    let m = m::current().expect("goroutines run on Ms");
-    Exit { to: m.g0_sp.get(), msg: 0 }
 }
 
-/// A goroutine has returned from `body` and left its stack.
-fn exited(m: &'static M, g: GRef) {
+/// The goroutine to begin on `stack`, whose own has ended; if there is none, g0 gets the stack.
+#[inline]
+fn heir(m: &'static M, stack: Stack) -> Option<GRef> {
     let p = m.p().expect("goroutines run on a P");
-    let stack = stack_of(g);
-    g.stack.set(usize::from(stack.class().index()));
-    g.sp.set(0);
+    let class = usize::from(stack.class().index());
+    let next = if starved::any() { None } else { pick::heir(m, p, class) };
+    match next {
+        Some(next) => {
+            next.stack.set(stack.to_bits());
+            next.sp.set(FRESH);
+            next.set_status(GStatus::Running);
+            m.set_cur(Some(next));
+        }
+        None => m.leave_stack(stack),
+    }
+    next
+}
+
+/// A goroutine has left its stack for good.
+fn give_back(m: &'static M) {
+    let p = m.p().expect("goroutines run on a P");
+    let stack = m.take_left_stack().expect("an exit leaves its stack");
     // SAFETY: this M owns P (P1); the borrow ends with `stacks`.
     let stacks = &mut unsafe { p.owned() }.stacks;
     // SAFETY: RN2: the goroutine has left it for good.
@@ -146,7 +190,6 @@ fn exited(m: &'static M, g: GRef) {
         stacks.drain(); // where every P finds it
         starved::retry();
     }
-    finish(g);
 }
 
 /// Completes `g`: tells whoever joins it, or frees it.

@@ -29,5 +29,5 @@ mod uffd;
 pub(crate) use class::{GUARD_BYTES, SizeClass};
 pub(crate) use kind::GuardKind;
 pub(crate) use pool::{LocalCache, Stack, trim, warm};
-pub(crate) use registry::{Hit, find};
+pub(crate) use registry::{Hit, find, for_each_top};
 pub(crate) use slab::choose_guard;

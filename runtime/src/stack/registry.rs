@@ -34,6 +34,11 @@ pub(crate) fn find(addr: usize) -> Option<Hit> {
     SLABS.find(addr)
 }
 
+/// Calls `f` with the top of every stack there is, free ones included.
+pub(crate) fn for_each_top(f: &mut dyn FnMut(usize)) {
+    SLABS.for_each_top(f);
+}
+
 /// Makes the stacks of a slab known to [`find`].
 pub(super) fn publish(span: Span) -> Result<(), StackError> {
     SLABS.publish(span)
@@ -69,6 +74,17 @@ impl<const N: usize> Table<N> {
         entry.end.store(span.end(), Ordering::Relaxed);
         self.len.store(len + 1, Ordering::Release); // E1
         Ok(())
+    }
+
+    pub(super) fn for_each_top(&self, f: &mut dyn FnMut(usize)) {
+        let len = self.len.load(Ordering::Acquire); // E1
+        for entry in &self.entries[..len] {
+            let start = entry.start.load(Ordering::Relaxed);
+            let base = start & !(PAGE - 1);
+            let Some(class) = SizeClass::from_index((start - base) as u8) else { continue };
+            let end = entry.end.load(Ordering::Relaxed);
+            (base..end).step_by(class.stride()).for_each(|low| f(low + class.stride()));
+        }
     }
 
     pub(super) fn find(&self, addr: usize) -> Option<Hit> {

@@ -17,7 +17,7 @@ const LEAVES: [&str; 3] = ["netpoll", "sysmon", "runtime-macros"];
 
 /// Which parts of `runtime/src` are in which layer. Whatever is not named is API, the highest.
 const TABLE: [(u8, &[&str]); 4] = [
-    (0, &["arch", "stack", "sys", "config"]),
+    (0, &["arch", "stack", "sys", "tls", "config"]),
     (1, &["queue", "timer"]),
     (2, &["sched"]),
     (3, &["wait", "chan", "sync", "time", "net"]),

@@ -63,7 +63,7 @@ fn overflow_of(kib: usize, kind: GuardKind, frame_kind: usize, who: WhoHook) {
     };
     let mut here = 0;
     // SAFETY: the stack is new; nobody resumes this context, as the process ends.
-    unsafe { arch::start(&raw mut here, stack.top(), frame_kind, body) };
+    unsafe { arch::start(&raw mut here, stack.top(), frame_kind, body, 0) };
 }
 
 fn named(hit: &Hit) -> Option<Who> {
