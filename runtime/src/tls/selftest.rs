@@ -128,11 +128,15 @@ unsafe fn run_on(top: usize, limit: usize) -> Result<bool, &'static str> {
 /// Starts or resumes the context on the calling thread and returns when it suspends or ends.
 fn enter(test: &Test, block: Block, start: bool) {
     let host = Host::here();
-    // SAFETY: a valid size; freed at once.
-    unsafe {
-        let memory = libc::malloc(BLOCK_BYTES);
-        test.freed.set(memory.expose_provenance());
-        libc::free(std::hint::black_box(memory));
+    // Twice: the first may fill the cache with other chunks of this size, and then its own does not
+    // go there.
+    for _ in 0..2 {
+        // SAFETY: a valid size; freed at once.
+        unsafe {
+            let memory = std::hint::black_box(libc::malloc(BLOCK_BYTES));
+            test.freed.set(memory.expose_provenance());
+            libc::free(memory);
+        }
     }
     test.host.set(host.fs);
     // SAFETY: nobody runs on the block; its context was saved by the other side or begins (SW1).
