@@ -22,17 +22,20 @@ const OPTIONS: &[&str] = &["name", "stack", CRATE];
 
 /// The parsed input of `go!`.
 struct Go {
+    /// `unsafe light`, at the user's `unsafe`.
+    light: Option<Token![unsafe]>,
+    pinned: bool,
     options: Vec<Opt>,
     what: Expr,
 }
 
 /// What `go!` expands to: an expression of type `JoinHandle`.
 pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
-    let Go { options, what } = Parser::parse2(parse, input)?;
+    let Go { light, pinned, options, what } = Parser::parse2(parse, input)?;
     let Job { evaluated_here, closure } = Job::new(what)?;
     let gusty = gusty(&options);
     let setters: Vec<TokenStream> = options.iter().filter_map(setter).collect();
-    if setters.is_empty() {
+    if setters.is_empty() && light.is_none() && !pinned {
         let spawn = quote!(#gusty::spawn(#closure));
         if evaluated_here.is_empty() {
             return Ok(spawn);
@@ -41,8 +44,12 @@ pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
     }
     // Bound first: options are evaluated before receiver and arguments.
     let builder = Ident::new("builder", Span::mixed_site());
+    let pin = pinned.then(|| quote!(.pinned()));
+    let lighten =
+        light.map(|unsafe_token| quote!(let #builder = #unsafe_token { #builder.light() };));
     Ok(quote!({
-        let #builder = #gusty::Builder::new() #(#setters)*;
+        let #builder = #gusty::Builder::new() #pin #(#setters)*;
+        #lighten
         #evaluated_here
         #gusty::__private::go_with(#builder, #closure)
     }))
@@ -50,7 +57,23 @@ pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
 
 fn parse(input: ParseStream) -> Result<Go> {
     let mut options = Vec::new();
-    while at_option(input) {
+    let (mut light, mut pinned) = (None, false);
+    loop {
+        if at_light(input) {
+            light = Some(input.parse()?);
+            input.parse::<Ident>()?;
+            input.parse::<Token![,]>()?;
+            continue;
+        }
+        if at_pinned(input) {
+            pinned = true;
+            input.parse::<Ident>()?;
+            input.parse::<Token![,]>()?;
+            continue;
+        }
+        if !at_option(input) {
+            break;
+        }
         options.push(parse_option(input, OPTIONS, &options)?);
         if !input.is_empty() {
             input.parse::<Token![,]>()?;
@@ -76,7 +99,23 @@ fn parse(input: ParseStream) -> Result<Go> {
     if !input.is_empty() {
         return Err(input.error("`go!` runs one thing; put several in a block: `go!({ .. })`"));
     }
-    Ok(Go { options, what })
+    Ok(Go { light, pinned, options, what })
+}
+
+/// `unsafe light,`: no expression begins like this.
+fn at_light(input: ParseStream) -> bool {
+    let ahead = input.fork();
+    ahead.parse::<Token![unsafe]>().is_ok()
+        && ahead.parse::<Ident>().is_ok_and(|word| word == "light")
+        && ahead.peek(Token![,])
+}
+
+/// `pinned,` and more after it: by itself it would be a variable.
+fn at_pinned(input: ParseStream) -> bool {
+    let ahead = input.fork();
+    ahead.parse::<Ident>().is_ok_and(|word| word == "pinned")
+        && ahead.parse::<Token![,]>().is_ok()
+        && !ahead.is_empty()
 }
 
 /// The builder call for an option, or nothing for `crate`.

@@ -60,9 +60,12 @@ use proc_macro::TokenStream;
 /// | `name` | the goroutine's name in dumps and panics: anything `String` is made `From` |
 /// | `stack` | the most its stack may grow to, in bytes (`usize`) |
 /// | `crate` | the path of `gusty` where it is not `::gusty` |
+/// | `pinned` | (no value) it stays on one OS thread: `gusty::Builder::pinned` |
+/// | `unsafe light` | (no value) no thread-locals of its own: see `gusty::Builder::light` for the contract |
 ///
 /// ```text
 /// go!(name = "accept", serve(listener));
+/// go!(unsafe light, tx.send(1)); // keeps nothing of a thread-local over a park
 /// go!(name = format!("worker {i}"), stack = 64 * 1024, { work(i) });
 /// ```
 ///

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::config;
 use crate::runtime;
 use crate::stack::SizeClass;
-use crate::task::{Builder, JoinHandle, start};
+use crate::task::{Builder, JoinHandle, Settings, start};
 
 /// Options of `#[gusty::main]`.
 #[derive(Debug)]
@@ -30,7 +30,8 @@ const MAIN_STACK: usize = 8 << 20;
 pub fn run_main<T>(options: MainOptions, f: impl FnOnce() -> T) -> T {
     config::set_main_defaults(options.procs, options.stack_size);
     let class = SizeClass::for_size(MAIN_STACK).expect("a valid size");
-    let handle = start(f, Some("main".into()), Some(class), Location::caller());
+    let settings = Settings { name: Some("main".into()), class: Some(class), flags: 0 };
+    let handle = start(f, settings, Location::caller());
     match handle.map(JoinHandle::join) {
         Ok(Ok(value)) => value,
         Ok(Err(_)) => std::process::exit(101),
@@ -63,7 +64,8 @@ pub fn run_test<T>(name: &str, f: impl FnOnce() -> T) -> T {
             std::process::abort();
         }
     });
-    let handle = start(f, Some(name.to_owned()), None, Location::caller());
+    let settings = Settings { name: Some(name.to_owned()), ..Settings::default() };
+    let handle = start(f, settings, Location::caller());
     let result = handle.expect("a goroutine for the test").join();
     drop(done);
     let _ = watchdog.join();

@@ -39,8 +39,13 @@ pub enum TlsLevel {
     /// Each has thread-local storage of its own: any safe code may keep a borrow of a thread-local,
     /// `errno` or a panic across a park.
     Own,
+    /// They share that of the thread that runs them first, and stay on that thread: an address of a
+    /// thread-local stays right over a park, but what another goroutine of the thread does to it in
+    /// the meantime shows (a `RefCell` may be found borrowed, `errno` changed). The fall-back where
+    /// `Own` is not possible.
+    Pinned,
     /// They share that of the thread they run on, and change threads when they park: code that
-    /// keeps anything derived from a thread-local over a park is not sound.
+    /// keeps anything derived from a thread-local over a park is not sound. Only on demand.
     Shared,
 }
 
@@ -75,11 +80,12 @@ pub fn features() -> Features {
     Features {
         tls: match outcome.level {
             Level::Own => TlsLevel::Own,
+            Level::Pinned => TlsLevel::Pinned,
             Level::Shared => TlsLevel::Shared,
         },
         tls_reason: outcome.reason,
-        tls_surplus: outcome.level == Level::Shared || outcome.surplus == Surplus::Keep,
-        shared_malloc_caches: outcome.shares_malloc || outcome.level == Level::Shared,
+        tls_surplus: outcome.level != Level::Own || outcome.surplus == Surplus::Keep,
+        shared_malloc_caches: outcome.shares_malloc || outcome.level != Level::Own,
     }
 }
 

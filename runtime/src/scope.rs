@@ -109,7 +109,7 @@ impl<'scope> Scope<'scope, '_> {
 
     fn start<F, T>(
         &'scope self,
-        mut builder: Builder,
+        builder: Builder,
         f: F,
         site: &'static Location<'static>,
     ) -> io::Result<ScopedJoinHandle<'scope, T>>
@@ -117,7 +117,7 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let class = builder.class()?;
+        let settings = builder.into_settings()?;
         let packet = Arc::new(Packet { result: UnsafeCell::new(None) });
         let (theirs, shared) = (packet.clone(), self.shared.clone());
         self.shared.running.fetch_add(1, Ordering::Relaxed); // before the goroutine can finish
@@ -129,7 +129,7 @@ impl<'scope> Scope<'scope, '_> {
             let unhandled = Arc::into_inner(theirs).is_some_and(Packet::discard);
             shared.finish(panicked && unhandled); // SO1
         };
-        match start(body, builder.take_name(), class, site) {
+        match start(body, settings, site) {
             Ok(handle) => {
                 let (packet, shared) = (Some(packet), self.shared.clone());
                 Ok(ScopedJoinHandle { handle, packet, shared, scope: PhantomData })

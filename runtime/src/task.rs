@@ -22,8 +22,8 @@ use std::task::{Context, Poll, Waker};
 use crate::config;
 use crate::goroutine::Goroutine;
 use crate::sched::g::{
-    G, GRef, INLINE_WORDS, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, OUTPUT_LIVE, Task,
-    WaitReason,
+    G, GRef, INLINE_WORDS, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, LIGHT, OUTPUT_LIVE,
+    PINNED, Task, WaitReason,
 };
 use crate::sched::gslab::NoHeader;
 use crate::sched::{lifecycle, park, ready, spawn as sched_spawn};
@@ -153,10 +153,19 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    match start(f, None, None, Location::caller()) {
+    match start(f, Settings::default(), Location::caller()) {
         Ok(handle) => handle,
         Err(error) => panic!("cannot spawn a goroutine: {error}"),
     }
+}
+
+/// How a goroutine is made.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) name: Option<String>,
+    pub(crate) class: Option<SizeClass>,
+    /// `LIGHT`, `PINNED`.
+    pub(crate) flags: u8,
 }
 
 /// # Errors
@@ -164,14 +173,14 @@ where
 #[inline]
 pub(crate) fn start<F: FnOnce() -> T, T>(
     f: F,
-    name: Option<String>,
-    class: Option<SizeClass>,
+    settings: Settings,
     site: &'static Location<'static>,
 ) -> io::Result<JoinHandle<T>> {
     lifecycle::ensure_started();
-    let class = class.unwrap_or_else(|| config::settings().stack);
+    let class = settings.class.unwrap_or_else(|| config::settings().stack);
+    let (flags, name) = (settings.flags, settings.name);
     let task = Typed::<F, T>::TASK;
-    match sched_spawn::spawn(task, class, name, site, |g| Typed::<F, T>::fill(g, f)) {
+    match sched_spawn::spawn(task, class, flags, name, site, |g| Typed::<F, T>::fill(g, f)) {
         Ok(g) => Ok(JoinHandle { g, _result: PhantomData }),
         Err(NoHeader::Limit(limit)) => Err(io::Error::new(
             io::ErrorKind::OutOfMemory,
@@ -196,6 +205,7 @@ pub(crate) fn start<F: FnOnce() -> T, T>(
 pub struct Builder {
     name: Option<String>,
     stack_size: Option<usize>,
+    flags: u8,
 }
 
 impl Builder {
@@ -217,6 +227,44 @@ impl Builder {
         self
     }
 
+    /// The goroutine stays on one OS thread: the one that runs it first.
+    ///
+    /// For code that must not change threads between its calls (a library that compares thread ids,
+    /// a driver with per-thread handles) but does not mind that other goroutines run on the same
+    /// thread while it waits. It costs balance: if its thread is busy, no other can take it over, and
+    /// each of its wake-ups takes a lock and may have to wake that thread.
+    ///
+    /// ```
+    /// let pinned = gusty::Builder::new().pinned().spawn(|| {
+    ///     let thread = unsafe { libc::gettid() };
+    ///     gusty::yield_now();
+    ///     assert_eq!(unsafe { libc::gettid() }, thread);
+    /// });
+    /// pinned.unwrap().join().unwrap();
+    /// ```
+    pub fn pinned(mut self) -> Builder {
+        self.flags |= PINNED;
+        self
+    }
+
+    /// The goroutine has no thread-local storage of its own: it uses that of the thread it runs on,
+    /// which changes when it parks.
+    ///
+    /// Its switches do without setting a register, and nothing of what it does to thread-locals has
+    /// to be cleaned up: worth it for masses of tiny goroutines that only compute and use this
+    /// crate's channels, locks and sockets. In `go!`: `go!(unsafe light, ..)`.
+    ///
+    /// # Safety
+    /// Over every call that may park, the closure and whatever it calls must not keep anything that
+    /// is tied to the thread's thread-locals: a reference into one, a borrow of a `RefCell` in one,
+    /// `errno`, `thread::current()`, a lock guard of a library that records its thread. The compiler
+    /// may itself keep the address of a thread-local over a call that it inlines, so functions that
+    /// use thread-locals must not be inlined into ones that park.
+    pub unsafe fn light(mut self) -> Builder {
+        self.flags |= LIGHT;
+        self
+    }
+
     /// Starts a goroutine that runs `f`. See [`spawn`].
     ///
     /// # Errors
@@ -229,19 +277,13 @@ impl Builder {
         T: Send + 'static,
     {
         let site = Location::caller();
-        let class = self.class()?;
-        start(f, self.name, class, site)
+        start(f, self.into_settings()?, site)
     }
 
-    pub(crate) fn class(&self) -> io::Result<Option<SizeClass>> {
-        self.stack_size
-            .map(SizeClass::for_size)
-            .transpose()
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
-    }
-
-    pub(crate) fn take_name(&mut self) -> Option<String> {
-        self.name.take()
+    pub(crate) fn into_settings(self) -> io::Result<Settings> {
+        let class = self.stack_size.map(SizeClass::for_size).transpose();
+        let class = class.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        Ok(Settings { name: self.name, class, flags: self.flags })
     }
 }
 

@@ -54,7 +54,10 @@ fn bad_settings_are_reported() {
         .env("GUSTY_TLS", "none")
         .env("GUSTY_TLS_SURPLUS", "some");
     let ended = child.run(|| assert_eq!(features().tls, TlsLevel::Own));
-    ended.succeeded().says(&["GUSTY_TLS=", "own, shared"]).says(&["GUSTY_TLS_SURPLUS", "keep"]);
+    ended
+        .succeeded()
+        .says(&["GUSTY_TLS=", "own, pinned, shared"])
+        .says(&["GUSTY_TLS_SURPLUS", "keep"]);
 }
 
 #[test]

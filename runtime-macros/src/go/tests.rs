@@ -31,6 +31,21 @@ fn closures_and_values_are_passed_on() {
 }
 
 #[test]
+fn flags_set_the_builder() {
+    expands(
+        quote!(unsafe light, pinned, name = "x", job),
+        quote!({
+            let builder = ::gusty::Builder::new().pinned().name(::std::string::String::from("x"));
+            let builder = unsafe { builder.light() };
+            ::gusty::__private::go_with(builder, job)
+        }),
+    );
+    expands(quote!(pinned), quote!(::gusty::spawn(pinned)));
+    expands(quote!(unsafe { light() }), quote!(::gusty::spawn(move || unsafe { light() })));
+    refused("unsafe light, ", "nothing to run");
+}
+
+#[test]
 fn blocks_become_moving_closures() {
     expands(
         quote!({

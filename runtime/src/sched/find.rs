@@ -2,8 +2,9 @@
 //! Layer: L2 (sched)
 //! Not here: running what was found (`run`), the proof that nothing is missed (`idle`).
 //! Invariants
-//!   FR1  Sources in order: due timers and network (on a time budget), the global queue on its
-//!        share, next slot, local queue, global queue, other Ps; then the blocking poll.
+//!   FR1  Sources in order: due timers and network (on a time budget), the M's own goroutines, the
+//!        global queue on its share, next slot, local queue, global queue, other Ps; then the
+//!        blocking poll.
 //!   FR2  An M that blocks in the poller has no P, so that nobody waits for it.
 //! Orderings
 //!   E2  block: poll_until.store; fence; timer_when.load  <->  timers::Timed::arm
@@ -16,6 +17,7 @@ use std::sync::atomic::Ordering;
 
 use super::g::GRef;
 use super::global::SCHED;
+use super::home;
 use super::idle;
 use super::list::GList;
 use super::m::M;
@@ -37,6 +39,9 @@ pub(crate) fn find_runnable(m: &'static M) -> GRef {
             retire(m);
             continue;
         }
+        if SCHED.anybody_wants_p() && may_give_p(m, p) && home::give_p_away(m) {
+            continue;
+        }
         if let Some(g) = with_p(m, p) {
             return g;
         }
@@ -52,16 +57,26 @@ fn with_p(m: &'static M, p: &'static P) -> Option<GRef> {
     if starved::any() {
         share_stacks(p);
     }
-    let fair = p.tick.load(Ordering::Relaxed).is_multiple_of(FAIR_TICKS);
-    let g = fair.then(global_one).flatten();
+    let tick = p.tick.load(Ordering::Relaxed);
+    let fair = tick.is_multiple_of(FAIR_TICKS);
+    // Those of this M first, but for every other fair round.
+    let g = if !fair || tick.is_multiple_of(2) { m.home.take() } else { None };
+    let g = g.or_else(|| fair.then(global_one).flatten());
     let g = g.or_else(|| fair.then(|| pick::queued(p)).flatten());
-    let g = g.or_else(|| pick::local(p)).or_else(|| global_batch(p));
+    let g = g.or_else(|| pick::local(p)).or_else(|| m.home.take()).or_else(|| global_batch(p));
     if g.is_some() || !idle::start_spinning(m) {
         return g;
     }
     // No look at the network in between: an M that finds nothing goes on to block in the poller,
     // which does the same in one system call instead of two.
     steal::steal(m, p)
+}
+
+/// Whether another M, which has goroutines of its own to run, may have the P now: in the rounds that
+/// are not the local queue's, or if this M has nothing at hand.
+fn may_give_p(m: &'static M, p: &'static P) -> bool {
+    let fair = p.tick.load(Ordering::Relaxed).is_multiple_of(FAIR_TICKS);
+    fair || !(p.has_work() || m.home.has_mail())
 }
 
 /// Some goroutine waits for a stack: lets it have those that this P keeps for itself.
@@ -139,7 +154,7 @@ fn retire(m: &'static M) {
 fn go_idle(m: &'static M) {
     {
         let mut state = SCHED.lock();
-        if !SCHED.injector().is_empty() {
+        if !SCHED.injector().is_empty() || m.home.has_mail() {
             return;
         }
         if state.need_spinning {
@@ -184,14 +199,18 @@ fn search_again(m: &'static M) -> bool {
 /// the one who does was told of an earlier deadline). Has a P afterwards, or has passed on what it
 /// found.
 fn block(m: &'static M) -> bool {
+    home::begin_poll(m);
     let Some(turn) = poll::begin_blocking() else {
+        home::end_poll(m);
         poll::break_if_later(timers::earliest());
         return false;
     };
     let mut list = GList::new();
     // The deadline is read after `begin_blocking` has announced this M (E2).
-    let when = timers::earliest();
+    // So is the inbox (E1 of `home`).
+    let when = if m.home.has_mail() { clock::now() } else { timers::earliest() };
     turn.wait(when, &mut list);
+    home::end_poll(m);
     if when != NEVER {
         timers::expire_all(clock::now(), &mut list);
     }

@@ -127,6 +127,10 @@ pub(crate) const JOIN_WAKER: usize = 4;
 
 /// The closure has returned or panicked and its result is stored: it must be taken or dropped.
 pub(crate) const OUTPUT_LIVE: u8 = 1;
+/// Runs on its thread's thread-locals, having none of its own.
+pub(crate) const LIGHT: u8 = 2;
+/// Stays on the M that runs it first (HM1 of `home`).
+pub(crate) const PINNED: u8 = 4;
 
 /// The header: two cache lines. The second half is mostly the inline closure.
 #[repr(C, align(128))]
@@ -261,6 +265,12 @@ impl G {
     pub(crate) fn set_flag(&self, bit: u8, on: bool) {
         let rest = self.flags.get() & !bit;
         self.flags.set(if on { rest | bit } else { rest });
+    }
+
+    /// Replaces all flags; for a header that nobody else has.
+    #[inline]
+    pub(crate) fn set_flags(&self, flags: u8) {
+        self.flags.set(flags);
     }
 
     /// Ordered by whatever publishes this G to its waker (G3).

@@ -14,6 +14,7 @@ use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::g::GRef;
+use super::home;
 use super::m::M;
 use super::p::{NOBODY, P, SOMEBODY};
 use crate::queue::searchers::Searchers;
@@ -25,11 +26,13 @@ pub(crate) struct State {
     /// Idle Ps, last idled last.
     pub(crate) idle_p: Vec<&'static P>,
     idle_m: *mut M,
+    /// Ms that have goroutines of their own and no P (HM2 of `home`), first in, first out.
+    wanting: [*mut M; 2],
     /// Somebody saw work when no P was idle: the next M to give up its P must search first.
     pub(crate) need_spinning: bool,
 }
 
-// SAFETY: `idle_m` heads a list whose links the lock protects.
+// SAFETY: the pointers head and end lists whose links the lock protects.
 unsafe impl Send for State {}
 
 /// See the module.
@@ -38,6 +41,8 @@ pub(crate) struct Sched {
     procs: AtomicU32,
     /// Ps made so far.
     made: AtomicUsize,
+    /// Length of the list of Ms that want a P, written under the lock.
+    wanting: AtomicU32,
     all: [AtomicPtr<P>; MAX_PROCS],
     pub(crate) searchers: CachePadded<Searchers>,
     state: Mutex<State>,
@@ -48,9 +53,15 @@ pub(crate) struct Sched {
 pub(crate) static SCHED: Sched = Sched {
     procs: AtomicU32::new(0),
     made: AtomicUsize::new(0),
+    wanting: AtomicU32::new(0),
     all: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_PROCS],
     searchers: CachePadded::new(Searchers::new()),
-    state: Mutex::new(State { idle_p: Vec::new(), idle_m: ptr::null_mut(), need_spinning: false }),
+    state: Mutex::new(State {
+        idle_p: Vec::new(),
+        idle_m: ptr::null_mut(),
+        wanting: [ptr::null_mut(); 2],
+        need_spinning: false,
+    }),
     poll_until: AtomicU64::new(0),
 };
 
@@ -73,6 +84,12 @@ impl Sched {
     pub(crate) fn set_m_entry(&self, entry: fn(&'static M)) {
         let first = M_ENTRY.set(entry).is_ok();
         debug_assert!(first);
+    }
+
+    /// Whether an M waits for a P to run goroutines of its own.
+    #[inline]
+    pub(crate) fn anybody_wants_p(&self) -> bool {
+        self.wanting.load(Ordering::Relaxed) != 0 // a hint
     }
 
     #[inline]
@@ -113,8 +130,53 @@ impl Sched {
 impl State {
     /// Puts an M, about to sleep, on the idle list.
     pub(crate) fn push_m(&mut self, m: &'static M) {
+        m.home.rest.store(home::IDLE, Ordering::Relaxed); // under the lock
         m.link.set(self.idle_m);
         self.idle_m = ptr::from_ref(m).cast_mut();
+    }
+
+    /// Takes an M off the idle list, in which it is.
+    pub(crate) fn remove_m(&mut self, m: &'static M) {
+        m.home.rest.store(home::AWAKE, Ordering::Relaxed); // under the lock
+        if ptr::eq(self.idle_m, m) {
+            self.idle_m = m.link.get();
+            return;
+        }
+        // SAFETY: null or an M, never freed (M2).
+        let mut at = unsafe { self.idle_m.as_ref() }.expect("it is in the list");
+        while !ptr::eq(at.link.get(), m) {
+            // SAFETY: as above.
+            at = unsafe { at.link.get().as_ref() }.expect("it is in the list");
+        }
+        at.link.set(m.link.get());
+    }
+
+    /// Queues an M, which sleeps or is about to, for a P.
+    pub(crate) fn push_wanting(&mut self, m: &'static M) {
+        m.home.rest.store(home::WANTING, Ordering::Relaxed); // under the lock
+        m.link.set(ptr::null_mut());
+        let [first, last] = &mut self.wanting;
+        // SAFETY: null or an M, never freed (M2).
+        match unsafe { last.as_ref() } {
+            Some(last) => last.link.set(ptr::from_ref(m).cast_mut()),
+            None => *first = ptr::from_ref(m).cast_mut(),
+        }
+        *last = ptr::from_ref(m).cast_mut();
+        SCHED.wanting.fetch_add(1, Ordering::Relaxed); // a hint; the list is under the lock
+    }
+
+    /// The M that has waited longest for a P; the caller gives it one.
+    pub(crate) fn pop_wanting(&mut self) -> Option<&'static M> {
+        let [first, last] = &mut self.wanting;
+        // SAFETY: null or an M, never freed (M2).
+        let m = unsafe { first.as_ref() }?;
+        *first = m.link.get();
+        if first.is_null() {
+            *last = ptr::null_mut();
+        }
+        m.home.rest.store(home::AWAKE, Ordering::Relaxed); // under the lock
+        SCHED.wanting.fetch_sub(1, Ordering::Relaxed); // a hint
+        Some(m)
     }
 
     pub(crate) fn no_m(&self) -> bool {
@@ -130,6 +192,7 @@ impl State {
         // SAFETY: null or an M, never freed (M2).
         let m = unsafe { self.idle_m.as_ref() }?;
         self.idle_m = m.link.get();
+        m.home.rest.store(home::AWAKE, Ordering::Relaxed); // under the lock
         Some(m)
     }
 

@@ -13,7 +13,7 @@ use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::g::{G, GRef, GStatus, JOIN_OPEN, OUTPUT_LIVE, Task};
+use super::g::{G, GRef, GStatus, JOIN_OPEN, Task};
 use super::list::GList;
 use crate::sys::lock::SpinLock;
 use parking_lot::Mutex;
@@ -168,12 +168,13 @@ pub(crate) fn init(
     g: GRef,
     id: u64,
     class: u8,
+    flags: u8,
     task: &'static Task,
     site: &'static Location<'static>,
 ) {
     debug_assert_eq!(g.status(), GStatus::Free);
     g.set_id(id);
-    g.set_flag(OUTPUT_LIVE, false);
+    g.set_flags(flags);
     g.task.set(Some(task));
     g.site.set(Some(site));
     g.join.store(JOIN_OPEN, Ordering::Relaxed); // published with the G

@@ -4,8 +4,8 @@
 //! Not here: the order in which work is looked for (`find`), the counters (`queue::searchers`).
 //! Invariants
 //!   ID1  An M without a P runs no goroutine code; it searches, polls, or sleeps on its note.
-//!   ID2  An M on the idle list sleeps until somebody takes it off the list, gives it a P and wakes
-//!        it.
+//!   ID2  An M on the idle list, or on that of Ms that want a P, sleeps until somebody takes it off
+//!        the list, gives it a P and wakes it.
 //!   ID3  An M that leaves the poller first clears `poll_until`, then takes an idle P under the lock.
 //!        So who sees `poll_until` set, under the lock, and a P idle, and breaks the poll, has woken
 //!        an M that will find that P.
@@ -32,7 +32,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::g::GRef;
+use super::g::{GRef, PINNED};
 use super::global::{SCHED, State};
 use super::m::{self, M};
 use super::p::P;
@@ -118,9 +118,17 @@ pub(crate) fn release_p(state: &mut State, m: &'static M) {
     let p = m.p().expect("an M releases the P it owns");
     m.set_p(None);
     if p.id < SCHED.procs() {
-        state.push_p(p);
+        offer_p(state, p);
     } else {
         retire::retire(p);
+    }
+}
+
+/// Gives a P that nobody owns to an M that wants one (HM2), or makes it idle.
+pub(crate) fn offer_p(state: &mut State, p: &'static P) {
+    match state.pop_wanting() {
+        Some(needy) => needy.give_p(p),
+        None => state.push_p(p),
     }
 }
 
@@ -156,10 +164,22 @@ pub(crate) fn start_spinning(m: &'static M) -> bool {
     true
 }
 
-/// Sleeps without a P until one is given (ID2).
+/// Sleeps without a P until one is given (ID2), unless there are goroutines for this M alone and a P
+/// is idle.
 pub(crate) fn stop_m(m: &'static M) {
     debug_assert!(m.p().is_none() && !m.spinning.get());
-    SCHED.lock().push_m(m);
+    {
+        let mut state = SCHED.lock();
+        if !m.home.has_mail() {
+            state.push_m(m);
+        } else if let Some(p) = state.pop_p() {
+            drop(state);
+            m.set_p(Some(p));
+            return watch::p_runs();
+        } else {
+            state.push_wanting(m); // HM2
+        }
+    }
     m.note.sleep();
     m.set_p(m.take_p());
     debug_assert!(m.p().is_some());
@@ -205,7 +225,9 @@ pub(crate) fn regain_p(m: &'static M, g: GRef) {
     wake_p();
     m.note.sleep(); // not on the idle list: only `run::grant` wakes it
     m.set_p(m.take_p());
-    g.set_bound_m(None);
+    if !g.flag(PINNED) {
+        g.set_bound_m(None);
+    }
 }
 
 /// Whether any queue holds work; exact only after a fence (SR1).

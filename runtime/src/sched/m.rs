@@ -2,7 +2,7 @@
 //! Layer: L2 (sched)
 //! Not here: starting and stopping Ms (`idle`), their loop (`run`).
 //! Invariants
-//!   M1  Everything but `note`, `next_p` and `link` belongs to the M's own thread.
+//!   M1  Everything but `home`, `note`, `next_p` and `link` belongs to the M's own thread.
 //!   M2  Ms are never freed: an idle one waits in a list for its next P.
 //!   M3  The M of a goroutine can change at every park. A pointer from `current` is good until the
 //!       next switch, and only there. It is read from a word that the compiler does not cache, so
@@ -15,6 +15,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use super::g::{G, GRef};
+use super::home::Home;
 use super::p::P;
 use crate::stack::Stack;
 use crate::sys::note::Note;
@@ -37,11 +38,13 @@ pub(crate) struct M {
     rand: UnsafeCell<Rand>,
     /// What it lends to the goroutines it runs; written once, before the first.
     host: UnsafeCell<Host>,
+    /// Goroutines that stay on this M.
+    pub(crate) home: Home,
     /// Where this M sleeps when it has no P.
     pub(crate) note: Note,
     /// The P it is given on wake-up.
     next_p: AtomicPtr<P>,
-    /// Link of the idle list, under the scheduler's lock.
+    /// Link of the list of idle Ms, or of those that want a P, under the scheduler's lock.
     pub(crate) link: Cell<*mut M>,
 }
 
@@ -100,6 +103,7 @@ impl M {
             spinning: Cell::new(false),
             host: UnsafeCell::new(Host::NOBODY),
             rand: UnsafeCell::new(Rand::new(u64::from(id) ^ crate::sys::clock::cycles())),
+            home: Home::new(),
             note: Note::new(),
             next_p: AtomicPtr::new(ptr::null_mut()),
             link: Cell::new(ptr::null_mut()),

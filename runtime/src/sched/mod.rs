@@ -27,6 +27,7 @@ pub(crate) mod foreign;
 pub(crate) mod g;
 pub(crate) mod global;
 pub(crate) mod gslab;
+mod home;
 mod hook;
 mod idle;
 pub(crate) mod lifecycle;

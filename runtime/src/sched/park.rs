@@ -70,7 +70,7 @@ fn leave<C: FnOnce()>(m: &'static M, p: &'static P, g: GRef, commit: C) {
             // SAFETY: just taken from a queue (G2).
             (next.sp.get(), unsafe { own::lend(m, next) })
         }
-        None => (m.g0_sp.get(), m.host().fs()),
+        None => (m.g0_sp.get(), own::back(m)),
     };
     // SAFETY: `to` is the context of a G just taken from a queue, or of this M's g0: ours to
     // resume (SW1), with the FS base that is its own (SW2, OW2). `m` and `p` are not used
@@ -145,7 +145,7 @@ pub(crate) fn yield_now() {
         return;
     };
     let (g, p) = here(m);
-    if pick::nobody_else(p) {
+    if pick::nobody_else(m, p) {
         return;
     }
     g.set_status(GStatus::Runnable);

@@ -7,7 +7,7 @@
 //!        each other through the next slot can keep the others out for longer.
 //!   PK2  While timers or network waiters exist, a round at least every `LOOK_CYCLES` is g0's too.
 
-use super::g::GRef;
+use super::g::{GRef, LIGHT};
 use super::global::SCHED;
 use super::m::M;
 use super::p::P;
@@ -52,14 +52,15 @@ pub(crate) fn direct(m: &'static M, p: &'static P) -> Option<GRef> {
 }
 
 /// The next G for a goroutine that has ended: one that may begin on its stack, which is of the class
-/// `class`. Otherwise as [`direct`].
+/// `class`, and is `light` if that was. Otherwise as [`direct`].
 #[inline]
-pub(crate) fn heir(m: &'static M, p: &'static P, class: usize) -> Option<GRef> {
+pub(crate) fn heir(m: &'static M, p: &'static P, class: usize, light: bool) -> Option<GRef> {
     if g0_round(p) {
         return None;
     }
     let g = local(p)?;
-    if g.sp.get() != 0 || g.stack.get() != class || g.bound_m().is_some() {
+    let same = g.stack.get() == class && g.flag(LIGHT) == light;
+    if g.sp.get() != 0 || !same || g.bound_m().is_some() {
         m.set_handoff(g);
         return None;
     }
@@ -68,8 +69,13 @@ pub(crate) fn heir(m: &'static M, p: &'static P, class: usize) -> Option<GRef> {
 
 /// For a yielding goroutine: whether there is nobody to yield to, here or in the global queue.
 #[inline]
-pub(crate) fn nobody_else(p: &'static P) -> bool {
-    !p.has_work() && SCHED.injector().is_empty() && p.id < SCHED.procs() && !look_due(p)
+pub(crate) fn nobody_else(m: &'static M, p: &'static P) -> bool {
+    !p.has_work()
+        && !m.home.has_mail()
+        && SCHED.injector().is_empty()
+        && p.id < SCHED.procs()
+        && !look_due(p)
+        && !SCHED.anybody_wants_p()
 }
 
 /// The next slot's G, else the head of the local queue.

@@ -39,9 +39,9 @@ pub(crate) fn resize(n: usize) -> usize {
 fn grow(state: &mut State, old: usize, n: usize) {
     for i in old..n {
         if i >= SCHED.made() {
-            state.push_p(SCHED.add_p());
+            idle::offer_p(state, SCHED.add_p());
         } else if SCHED.p(i).retired.replace(false) {
-            state.push_p(SCHED.p(i));
+            idle::offer_p(state, SCHED.p(i));
         } // else its M has not noticed yet and simply keeps it
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::g::{GKind, GRef, GStatus};
 use super::global::SCHED;
+use super::home;
 use super::idle;
 use super::list::GList;
 use super::m;
@@ -41,6 +42,9 @@ pub(crate) fn ready(g: GRef) {
 /// Queues a runnable G as the next of this P; the one it displaces goes to the local tail.
 #[inline]
 pub(crate) fn make_next(g: GRef) {
+    if let Some(m) = home::of(g) {
+        return home::push(g, m);
+    }
     match m::current().and_then(m::M::p) {
         Some(p) if !migrating() => {
             let displaced = p.set_next(g);
@@ -82,7 +86,9 @@ pub(crate) fn push_local(p: &'static P, g: GRef) {
 /// global queue, which it would otherwise keep out.
 #[inline]
 pub(crate) fn push_yielding(p: &'static P, g: GRef) {
-    if migrating() {
+    if let Some(m) = home::of(g) {
+        home::push(g, m);
+    } else if migrating() {
         push_global(g);
     } else if p.has_work() || SCHED.injector().is_empty() {
         push_local(p, g);
@@ -111,6 +117,10 @@ fn spread(list: &mut GList, runs_one: bool) {
             continue;
         }
         g.set_status(GStatus::Runnable);
+        if let Some(m) = home::of(g) {
+            home::push(g, m);
+            continue;
+        }
         match p {
             Some(p) => push_local(p, g),
             None => SCHED.injector().push(g),

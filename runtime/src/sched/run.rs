@@ -15,12 +15,14 @@
 
 use std::sync::atomic::Ordering;
 
-use super::g::{GRef, GStatus, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, OUTPUT_LIVE};
+use super::g::{
+    GRef, GStatus, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, LIGHT, OUTPUT_LIVE,
+};
 use super::m::{self, M};
 use super::park;
 use super::pick;
 use super::ready;
-use super::{fatal, find, idle, own, spawn, starved};
+use super::{fatal, find, home, idle, own, spawn, starved};
 use crate::arch::{self, Exit};
 use crate::stack::{SizeClass, Stack};
 use crate::sys::mask;
@@ -42,8 +44,8 @@ pub(crate) fn m_main(m: &'static M) {
         let g = m.take_handoff().unwrap_or_else(|| find::find_runnable(m));
         idle::stop_spinning(m);
         match g.bound_m() {
-            None => execute(m, g),
-            Some(owner) => grant(m, owner),
+            Some(owner) if !std::ptr::eq(owner, m) => grant(m, owner),
+            _ => execute(m, g),
         }
     }
 }
@@ -64,10 +66,11 @@ fn execute(m: &'static M, g: GRef) {
     g.set_status(GStatus::Running);
     m.set_cur(Some(g));
     let msg = if g.sp.get() == FRESH {
+        home::settle_in(g, m);
         // SAFETY: a stack just bound to this G; `body` catches panics and returns the g0 context
         // of the M it ends on (SW1). g0 never leaves its thread.
         unsafe {
-            let top = own::bind(g.stack());
+            let top = own::bind(g, g.stack());
             let fs = own::lend(m, g);
             arch::start(m.g0_sp.as_ptr(), top, g.to_bits(), body, fs)
         }
@@ -120,7 +123,7 @@ fn bind_stack(m: &'static M, g: GRef) -> bool {
 unsafe extern "C" fn body(g: usize) -> Exit {
     // SAFETY: `execute` passes the G it starts.
     let mut g = unsafe { GRef::from_bits(g) };
-    let stack = g.stack();
+    let (stack, light) = (g.stack(), g.flag(LIGHT));
     let m = loop {
         run_task(g);
         // SAFETY: the bottom of this stack.
@@ -135,7 +138,7 @@ unsafe extern "C" fn body(g: usize) -> Exit {
             own::end(stack);
             own::renew(stack);
         }
-        match heir(m, stack) {
+        match heir(m, stack, light) {
             Some(next) => g = next,
             None => break m,
         }
@@ -161,14 +164,15 @@ fn run_task(g: GRef) {
 
 /// The goroutine to begin on `stack`, whose own has ended; if there is none, g0 gets the stack.
 #[inline]
-fn heir(m: &'static M, stack: Stack) -> Option<GRef> {
+fn heir(m: &'static M, stack: Stack, light: bool) -> Option<GRef> {
     let p = m.p().expect("goroutines run on a P");
     let class = usize::from(stack.class().index());
-    let next = if starved::any() { None } else { pick::heir(m, p, class) };
+    let next = if starved::any() { None } else { pick::heir(m, p, class, light) };
     match next {
         Some(next) => {
             next.stack.set(stack.to_bits());
             next.sp.set(FRESH);
+            home::settle_in(next, m);
             next.set_status(GStatus::Running);
             m.set_cur(Some(next));
         }

@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::ext::Ext;
-use super::g::{G, GRef, GStatus, JOIN_WAKER, Task};
+use super::g::{G, GRef, GStatus, JOIN_WAKER, PINNED, Task};
 use super::gslab::{self, NoHeader};
 use super::list::GList;
 use super::m;
@@ -19,6 +19,7 @@ use super::ready;
 use crate::config;
 use crate::stack::SizeClass;
 use crate::sys::clock;
+use crate::tls::{self, Level};
 
 /// How often a spawn at the limit lets others run before it gives up: by yielding first, then by
 /// sleeping, because those who make room may run on other Ps.
@@ -30,18 +31,25 @@ const LIMIT_SLEEP: Duration = Duration::from_millis(1);
 pub(crate) fn spawn(
     task: &'static Task,
     class: SizeClass,
+    flags: u8,
     name: Option<String>,
     site: &'static Location<'static>,
     fill: impl FnOnce(&G),
 ) -> Result<GRef, NoHeader> {
     let (g, id) = header()?;
-    gslab::init(g, id, class.index(), task, site);
+    gslab::init(g, id, class.index(), flags | default_flags(), task, site);
     if name.is_some() {
         g.set_ext(Ext::new(id, name));
     }
     fill(&g);
     ready::make_next(g);
     Ok(g)
+}
+
+/// What every goroutine is at this level of thread-local storage.
+#[inline]
+fn default_flags() -> u8 {
+    if tls::level() == Level::Pinned { PINNED } else { 0 }
 }
 
 fn header() -> Result<(GRef, u64), NoHeader> {
@@ -110,7 +118,7 @@ pub(crate) fn wake_later(tagged: usize) {
     static TASK: Task = Task { run, drop_output: nothing, take_output: take };
 
     let bits = (tagged & !JOIN_WAKER) as u64;
-    let made = spawn(&TASK, config::settings().stack, None, Location::caller(), |g| {
+    let made = spawn(&TASK, config::settings().stack, 0, None, Location::caller(), |g| {
         // SAFETY: a header that nobody else has yet (G2).
         unsafe { (*g.inline.get())[0].write(bits) };
         g.join.store(super::g::JOIN_DETACHED, std::sync::atomic::Ordering::Relaxed); // not shared

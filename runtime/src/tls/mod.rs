@@ -47,7 +47,9 @@ use template::Template;
 pub(crate) enum Level {
     /// Each has its own block.
     Own,
-    /// They share the block of whatever thread they run on.
+    /// They use the block of the thread that runs them first, and stay on that thread.
+    Pinned,
+    /// They use the block of whatever thread they run on.
     Shared,
 }
 
@@ -91,7 +93,7 @@ static OUTCOME: OnceLock<Outcome> = OnceLock::new();
 pub(crate) fn init(options: Options) -> &'static Outcome {
     OUTCOME.get_or_init(|| {
         let mut outcome = Outcome {
-            level: Level::Shared,
+            level: Level::Pinned,
             reason: "as the settings demand",
             shares_malloc: false,
             surplus: options.surplus,
@@ -102,6 +104,8 @@ pub(crate) fn init(options: Options) -> &'static Outcome {
                 Ok(()) => (outcome.level, outcome.reason) = (Level::Own, ""),
                 Err(reason) => outcome.reason = reason,
             }
+        } else {
+            outcome.level = options.at_most;
         }
         outcome
     })
@@ -113,6 +117,7 @@ pub(crate) fn outcome() -> Option<&'static Outcome> {
 }
 
 /// What [`init`] decided; `Shared` before.
+#[inline]
 pub(crate) fn level() -> Level {
     OUTCOME.get().map_or(Level::Shared, |outcome| outcome.level)
 }
