@@ -41,8 +41,8 @@ pub enum TlsLevel {
     Own,
     /// They share that of the thread that runs them first, and stay on that thread: an address of a
     /// thread-local stays right over a park, but what another goroutine of the thread does to it in
-    /// the meantime shows (a `RefCell` may be found borrowed, `errno` changed). The fall-back where
-    /// `Own` is not possible.
+    /// the meantime shows (a `RefCell` may be found borrowed, `errno` changed, `panicking()` true while
+    /// another one waits in a destructor). The fall-back where `Own` is not possible.
     Pinned,
     /// They share that of the thread they run on, and change threads when they park: code that
     /// keeps anything derived from a thread-local over a park is not sound. Only on demand.

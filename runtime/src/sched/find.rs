@@ -2,9 +2,9 @@
 //! Layer: L2 (sched)
 //! Not here: running what was found (`run`), the proof that nothing is missed (`idle`).
 //! Invariants
-//!   FR1  Sources in order: due timers and network (on a time budget), the M's own goroutines, the
-//!        global queue on its share, next slot, local queue, global queue, other Ps; then the
-//!        blocking poll.
+//!   FR1  Sources in order: due timers and network (on a time budget), in every other round the M's
+//!        own goroutines, the global queue on its share, next slot, local queue, global queue, the
+//!        M's own, other Ps; then the blocking poll.
 //!   FR2  An M that blocks in the poller has no P, so that nobody waits for it.
 //! Orderings
 //!   E2  block: poll_until.store; fence; timer_when.load  <->  timers::Timed::arm
@@ -57,13 +57,11 @@ fn with_p(m: &'static M, p: &'static P) -> Option<GRef> {
     if starved::any() {
         share_stacks(p);
     }
-    let tick = p.tick.load(Ordering::Relaxed);
-    let fair = tick.is_multiple_of(FAIR_TICKS);
-    // Those of this M first, but for every other fair round.
-    let g = if !fair || tick.is_multiple_of(2) { m.home.take() } else { None };
+    let fair = p.tick.load(Ordering::Relaxed).is_multiple_of(FAIR_TICKS);
+    let g = m.home.take_in_turn();
     let g = g.or_else(|| fair.then(global_one).flatten());
     let g = g.or_else(|| fair.then(|| pick::queued(p)).flatten());
-    let g = g.or_else(|| pick::local(p)).or_else(|| m.home.take()).or_else(|| global_batch(p));
+    let g = g.or_else(|| pick::local(p)).or_else(|| global_batch(p)).or_else(|| m.home.take());
     if g.is_some() || !idle::start_spinning(m) {
         return g;
     }

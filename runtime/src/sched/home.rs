@@ -18,6 +18,7 @@
 //! addresses of thread-locals that the compiler keeps over a park then stay right. Elsewhere it is for
 //! code that is tied to its OS thread without blocking it.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use super::g::{GRef, PINNED};
@@ -42,14 +43,20 @@ pub(crate) struct Home {
     inbox: SpinLock<GList>,
     /// Its length.
     len: AtomicUsize,
+    /// The M's own.
+    turn: Cell<bool>,
     /// HM3.
     pub(super) rest: AtomicU8,
 }
 
 impl Home {
     pub(crate) const fn new() -> Home {
-        let inbox = SpinLock::new(GList::new());
-        Home { inbox, len: AtomicUsize::new(0), rest: AtomicU8::new(AWAKE) }
+        Home {
+            inbox: SpinLock::new(GList::new()),
+            len: AtomicUsize::new(0),
+            turn: Cell::new(false),
+            rest: AtomicU8::new(AWAKE),
+        }
     }
 
     /// Whether the inbox holds anything. Exact after a fence or under the scheduler's lock (HM2).
@@ -68,6 +75,16 @@ impl Home {
         let g = inbox.pop();
         self.len.store(inbox.len(), Ordering::Relaxed); // under the inbox's lock
         g
+    }
+
+    /// As `take`, but only every other time: the M's other sources have their turn.
+    #[inline]
+    pub(crate) fn take_in_turn(&self) -> Option<GRef> {
+        if !self.has_mail() {
+            return None;
+        }
+        self.turn.set(!self.turn.get());
+        if self.turn.get() { self.take() } else { None }
     }
 
     fn put(&self, g: GRef) {

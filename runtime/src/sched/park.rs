@@ -6,16 +6,17 @@
 //!        and the commit runs after the switch has left the G's stack, on the other side. From
 //!        that moment the G may run elsewhere; the commit was moved off its stack before.
 //!   PA2  A commit neither parks nor runs user code; it may ready other Gs.
-//!   PA3  Where goroutines share their thread's thread-locals, std's panic count ties one to its
-//!        thread while a panic unwinds its stack: it then waits holding its M (the P is handed
-//!        off) instead of leaving it.
+//!   PA3  Where a goroutine uses its thread's thread-locals, std's panic count ties it to that thread
+//!        while a panic unwinds its stack: it then waits holding its M (the P is handed off)
+//!        instead of leaving it. A pinned one comes back to the same thread anyway, so it leaves;
+//!        meanwhile `panicking()` is true for others on that thread that have none of their own.
 //! Source: Go's gopark; the commit is its unlockf.
 
 use std::mem::ManuallyDrop;
 use std::ptr;
 
 use super::claim::{OPEN, TIMED_OUT, Wait};
-use super::g::{GKind, GRef, GStatus, WaitReason};
+use super::g::{GKind, GRef, GStatus, PINNED, WaitReason};
 use super::idle;
 use super::m::{self, M};
 use super::pick;
@@ -91,7 +92,7 @@ fn leave<C: FnOnce()>(m: &'static M, p: &'static P, g: GRef, commit: C) {
 #[inline]
 pub(crate) unsafe fn park<C: FnOnce()>(reason: WaitReason, commit: C) {
     match m::current() {
-        Some(m) if !tied_to_m() => {
+        Some(m) if !tied_to(m) => {
             let (g, p) = here(m);
             g.set_waiting(reason);
             leave(m, p, g, commit);
@@ -113,7 +114,7 @@ pub(crate) unsafe fn park_until<C: FnOnce()>(
     commit: C,
 ) -> usize {
     match m::current() {
-        Some(m) if !tied_to_m() => {
+        Some(m) if !tied_to(m) => {
             let (g, p) = here(m);
             g.set_waiting(reason);
             if deadline == NEVER {
@@ -149,7 +150,7 @@ pub(crate) fn yield_now() {
         return;
     }
     g.set_status(GStatus::Runnable);
-    if tied_to_m() {
+    if tied_to(m) {
         // PA3: the others run while this M waits for its turn.
         idle::handoff_p(m);
         idle::regain_p(m, g);
@@ -172,8 +173,8 @@ pub(crate) fn sleep_until(deadline: Nanos) {
 
 /// PA3.
 #[inline]
-fn tied_to_m() -> bool {
-    !tls::on_goroutine() && std::thread::panicking()
+fn tied_to(m: &'static M) -> bool {
+    !tls::on_goroutine() && std::thread::panicking() && m.cur().is_some_and(|g| !g.flag(PINNED))
 }
 
 fn here(m: &'static M) -> (GRef, &'static P) {
