@@ -8,10 +8,11 @@ use std::panic::Location;
 use std::sync::{LazyLock, mpsc};
 use std::time::Duration;
 
+use crate::builder::Builder;
 use crate::config;
 use crate::runtime;
 use crate::stack::SizeClass;
-use crate::task::{Builder, JoinHandle, Settings, start};
+use crate::task::{JoinHandle, Settings, start};
 
 /// Options of `#[gusty::main]`.
 #[derive(Debug)]

@@ -28,6 +28,8 @@ mod sys;
 #[cfg(not(loom))]
 mod arch;
 #[cfg(not(loom))]
+mod builder;
+#[cfg(not(loom))]
 mod config;
 #[cfg(not(loom))]
 mod goroutine;
@@ -54,6 +56,8 @@ pub mod chan;
 pub mod net;
 
 #[cfg(not(loom))]
+pub use builder::Builder;
+#[cfg(not(loom))]
 pub use goroutine::{
     Goroutine, GoroutineId, current, is_goroutine, park, park_timeout, sleep, sleep_until,
     yield_now,
@@ -63,7 +67,7 @@ pub use gusty_macros::{go, main, test};
 #[cfg(not(loom))]
 pub use scope::{Scope, ScopedJoinHandle, scope};
 #[cfg(not(loom))]
-pub use task::{Builder, JoinHandle, Result, spawn};
+pub use task::{JoinHandle, Result, spawn};
 #[cfg(not(loom))]
 pub use tls::Alloc;
 

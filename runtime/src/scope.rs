@@ -16,12 +16,13 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::builder::Builder;
 use crate::goroutine::Goroutine;
 use crate::sched::ext::Ext;
 use crate::sched::g::WaitReason;
 use crate::sched::park;
 use crate::sys::clock::NEVER;
-use crate::task::{Builder, JoinHandle, Result, start};
+use crate::task::{JoinHandle, Result, start};
 
 struct Shared {
     running: AtomicUsize,

@@ -17,14 +17,13 @@ use std::sync::atomic::Ordering;
 
 use super::g::GRef;
 use super::global::SCHED;
-use super::home;
 use super::idle;
 use super::list::GList;
 use super::m::M;
 use super::p::{P, QUEUE_MAX};
 use super::pick::{self, FAIR_TICKS};
 use super::ready::{self, ready_found};
-use super::{poll, starved, steal, timers, watch};
+use super::{pinned, poll, starved, steal, timers, watch};
 use crate::sys::clock::{self, NEVER};
 use crate::sys::shim::store_load_fence;
 
@@ -39,7 +38,7 @@ pub(crate) fn find_runnable(m: &'static M) -> GRef {
             retire(m);
             continue;
         }
-        if SCHED.anybody_wants_p() && may_give_p(m, p) && home::give_p_away(m) {
+        if SCHED.anybody_wants_p() && may_give_p(m, p) && pinned::give_p_away(m) {
             continue;
         }
         if let Some(g) = with_p(m, p) {
@@ -197,18 +196,18 @@ fn search_again(m: &'static M) -> bool {
 /// the one who does was told of an earlier deadline). Has a P afterwards, or has passed on what it
 /// found.
 fn block(m: &'static M) -> bool {
-    home::begin_poll(m);
+    pinned::begin_poll(m);
     let Some(turn) = poll::begin_blocking() else {
-        home::end_poll(m);
+        pinned::end_poll(m);
         poll::break_if_later(timers::earliest());
         return false;
     };
     let mut list = GList::new();
     // The deadline is read after `begin_blocking` has announced this M (E2).
-    // So is the inbox (E1 of `home`).
+    // So is the inbox (HM2).
     let when = if m.home.has_mail() { clock::now() } else { timers::earliest() };
     turn.wait(when, &mut list);
-    home::end_poll(m);
+    pinned::end_poll(m);
     if when != NEVER {
         timers::expire_all(clock::now(), &mut list);
     }

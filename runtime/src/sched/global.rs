@@ -26,7 +26,7 @@ pub(crate) struct State {
     /// Idle Ps, last idled last.
     pub(crate) idle_p: Vec<&'static P>,
     idle_m: *mut M,
-    /// Ms that have goroutines of their own and no P (HM2 of `home`), first in, first out.
+    /// Ms that have goroutines of their own and no P (HM2), first in, first out.
     wanting: [*mut M; 2],
     /// Somebody saw work when no P was idle: the next M to give up its P must search first.
     pub(crate) need_spinning: bool,

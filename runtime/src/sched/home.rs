@@ -1,42 +1,23 @@
-//! Job: goroutines that stay on one M: how they are queued for it, and how it gets a P for them.
+//! Job: an M's side of the goroutines that stay on it: the inbox in which it finds them, and how it
+//!   rests.
 //! Layer: L2 (sched)
-//! Not here: which goroutines do (`Builder::pinned`, the settings); goroutines that hold their M while
-//!   they wait (`idle::regain_p`).
-//! Invariants
-//!   HM1  A pinned goroutine belongs to the M that runs it first, until it ends. When it is runnable
-//!        it is in that M's inbox and in no other queue.
-//!   HM2  An M with something in its inbox has a P, or is queued for one (`wanting`), or is about to
-//!        see to that: it looks into its inbox after it announced that it blocks in the poller, and
-//!        under the scheduler's lock before it goes to sleep.
-//!   HM3  `rest` is IDLE or WANTING exactly while the M is in that list; both are changed under the
-//!        scheduler's lock. The M itself sets and clears POLLING.
-//! Orderings
-//!   E1  push: inbox.push, fence -> rest.load   ||   block: rest.store(POLLING), fence -> inbox.load
-//!       One side sees the other: the poll is broken, or does not block.
-//!
-//! Every goroutine is pinned where goroutines share their thread's thread-locals (level `Pinned`):
-//! addresses of thread-locals that the compiler keeps over a park then stay right. Elsewhere it is for
-//! code that is tied to its OS thread without blocking it.
+//! Not here: the protocol (`pinned`).
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use super::g::{GRef, PINNED};
-use super::global::SCHED;
+use super::g::GRef;
 use super::list::GList;
-use super::m::{self, M};
-use super::{poll, watch};
 use crate::sys::lock::SpinLock;
-use crate::sys::shim::store_load_fence;
 
 /// Awake, with a P or about to look for one.
-pub(crate) const AWAKE: u8 = 0;
+pub(super) const AWAKE: u8 = 0;
 /// On the list of idle Ms.
-pub(crate) const IDLE: u8 = 1;
+pub(super) const IDLE: u8 = 1;
 /// On the list of Ms that need a P.
-pub(crate) const WANTING: u8 = 2;
+pub(super) const WANTING: u8 = 2;
 /// Blocked in the poller, or about to.
-const POLLING: u8 = 3;
+pub(super) const POLLING: u8 = 3;
 
 /// An M's side.
 pub(crate) struct Home {
@@ -45,12 +26,12 @@ pub(crate) struct Home {
     len: AtomicUsize,
     /// The M's own.
     turn: Cell<bool>,
-    /// HM3.
+    /// One of the above (HM3).
     pub(super) rest: AtomicU8,
 }
 
 impl Home {
-    pub(crate) const fn new() -> Home {
+    pub(super) const fn new() -> Home {
         Home {
             inbox: SpinLock::new(GList::new()),
             len: AtomicUsize::new(0),
@@ -87,81 +68,9 @@ impl Home {
         if self.turn.get() { self.take() } else { None }
     }
 
-    fn put(&self, g: GRef) {
+    pub(super) fn put(&self, g: GRef) {
         let mut inbox = self.inbox.lock();
         inbox.push(g);
-        self.len.store(inbox.len(), Ordering::Relaxed); // under the inbox's lock; E1
+        self.len.store(inbox.len(), Ordering::Relaxed); // under the inbox's lock; a fence follows
     }
-}
-
-/// The M that alone may run `g`, if there is one (HM1).
-#[inline]
-pub(crate) fn of(g: GRef) -> Option<&'static M> {
-    if g.flag(PINNED) { g.bound_m() } else { None }
-}
-
-/// `g` begins on `m`.
-#[inline]
-pub(super) fn settle_in(g: GRef, m: &'static M) {
-    if g.flag(PINNED) {
-        g.set_bound_m(Some(m));
-    }
-}
-
-/// Queues a runnable goroutine, which the caller gives away, for the M that it belongs to.
-#[cold]
-pub(super) fn push(g: GRef, m: &'static M) {
-    m.home.put(g);
-    if m::current().is_some_and(|current| std::ptr::eq(current, m)) {
-        return; // HM2
-    }
-    store_load_fence(); // E1
-    if m.home.rest.load(Ordering::Relaxed) == POLLING {
-        return poll::break_now();
-    }
-    let mut state = SCHED.lock();
-    match m.home.rest.load(Ordering::Relaxed) {
-        // HM3
-        POLLING => poll::break_now(),
-        IDLE => {
-            state.remove_m(m);
-            match state.pop_p() {
-                Some(p) => {
-                    drop(state);
-                    watch::p_runs();
-                    m.give_p(p);
-                }
-                None => state.push_wanting(m),
-            }
-        }
-        _ => {} // HM2: it looks before it sleeps, or waits for a P already
-    }
-}
-
-/// Announces that this M is about to block in the poller; to be followed by a fence and a look into
-/// its inbox (E1).
-pub(super) fn begin_poll(m: &'static M) {
-    m.home.rest.store(POLLING, Ordering::Relaxed); // E1
-}
-
-pub(super) fn end_poll(m: &'static M) {
-    m.home.rest.store(AWAKE, Ordering::Relaxed); // a late break only costs an empty poll
-}
-
-/// Gives this M's P to one that has goroutines of its own and no P; false if there is none.
-#[cold]
-pub(super) fn give_p_away(m: &'static M) -> bool {
-    let p = m.p().expect("only an M with a P can give it away");
-    {
-        let mut state = SCHED.lock();
-        let Some(needy) = state.pop_wanting() else { return false };
-        // Past the fair round, or the next M would pass the P on as well without running anything.
-        p.tick.store(p.tick.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        m.set_p(None);
-        needy.give_p(p);
-    }
-    if m.spinning.replace(false) {
-        SCHED.searchers.retire(); // the new owner searches
-    }
-    true
 }

@@ -39,6 +39,7 @@ pub(crate) mod p;
 pub(crate) mod park;
 mod permit;
 mod pick;
+mod pinned;
 pub(crate) mod poll;
 pub(crate) mod procs;
 pub(crate) mod ready;

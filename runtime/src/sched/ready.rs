@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::g::{GKind, GRef, GStatus};
 use super::global::SCHED;
-use super::home;
 use super::idle;
 use super::list::GList;
 use super::m;
 use super::p::{P, QUEUE_MAX};
+use super::pinned;
 
 static MIGRATE: AtomicBool = AtomicBool::new(false);
 
@@ -42,8 +42,8 @@ pub(crate) fn ready(g: GRef) {
 /// Queues a runnable G as the next of this P; the one it displaces goes to the local tail.
 #[inline]
 pub(crate) fn make_next(g: GRef) {
-    if let Some(m) = home::of(g) {
-        return home::push(g, m);
+    if let Some(m) = pinned::of(g) {
+        return pinned::push(g, m);
     }
     match m::current().and_then(m::M::p) {
         Some(p) if !migrating() => {
@@ -86,8 +86,8 @@ pub(crate) fn push_local(p: &'static P, g: GRef) {
 /// global queue, which it would otherwise keep out.
 #[inline]
 pub(crate) fn push_yielding(p: &'static P, g: GRef) {
-    if let Some(m) = home::of(g) {
-        home::push(g, m);
+    if let Some(m) = pinned::of(g) {
+        pinned::push(g, m);
     } else if migrating() {
         push_global(g);
     } else if p.has_work() || SCHED.injector().is_empty() {
@@ -117,8 +117,8 @@ fn spread(list: &mut GList, runs_one: bool) {
             continue;
         }
         g.set_status(GStatus::Runnable);
-        if let Some(m) = home::of(g) {
-            home::push(g, m);
+        if let Some(m) = pinned::of(g) {
+            pinned::push(g, m);
             continue;
         }
         match p {

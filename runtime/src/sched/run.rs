@@ -22,7 +22,7 @@ use super::m::{self, M};
 use super::park;
 use super::pick;
 use super::ready;
-use super::{fatal, find, home, idle, own, spawn, starved};
+use super::{fatal, find, idle, own, pinned, spawn, starved};
 use crate::arch::{self, Exit};
 use crate::stack::{SizeClass, Stack};
 use crate::sys::mask;
@@ -66,7 +66,7 @@ fn execute(m: &'static M, g: GRef) {
     g.set_status(GStatus::Running);
     m.set_cur(Some(g));
     let msg = if g.sp.get() == FRESH {
-        home::settle_in(g, m);
+        pinned::settle_in(g, m);
         // SAFETY: a stack just bound to this G; `body` catches panics and returns the g0 context
         // of the M it ends on (SW1). g0 never leaves its thread.
         unsafe {
@@ -172,7 +172,7 @@ fn heir(m: &'static M, stack: Stack, light: bool) -> Option<GRef> {
         Some(next) => {
             next.stack.set(stack.to_bits());
             next.sp.set(FRESH);
-            home::settle_in(next, m);
+            pinned::settle_in(next, m);
             next.set_status(GStatus::Running);
             m.set_cur(Some(next));
         }
