@@ -8,7 +8,7 @@
 //! | `GUSTY_STACK_SIZE` | default stack size in bytes | 262144; with debug assertions 1048576 |
 //! | `GUSTY_STACK_GUARD` | `auto`, `madvise`, `uffd` or `mprotect` | `auto` |
 //! | `GUSTY_MAX_GOROUTINES` | most goroutines alive at once | three quarters of memory at 4.8 KB each |
-//! | `GUSTY_TLS` | `own`: each goroutine has thread-locals of its own; `shared`: its thread's | `own` |
+//! | `GUSTY_TLS` | `own` or `pthread`: each goroutine has thread-locals of its own, made in one of two ways; `shared`: its thread's | `own` |
 //! | `GUSTY_TLS_SURPLUS` | room for thread-locals of libraries opened later: `eat` or `keep` | `eat` |
 //! | `GUSTYDEBUG` | `migrate=1`: a goroutine that parks goes through the global queue (for tests) | |
 //!
@@ -130,8 +130,9 @@ fn guard(text: &str) -> Result<GuardKind, String> {
 fn level(text: &str) -> Result<Level, String> {
     match text {
         "own" => Ok(Level::Own),
+        "pthread" => Ok(Level::Pthread),
         "shared" => Ok(Level::Shared),
-        _ => Err("one of own, shared".into()),
+        _ => Err("one of own, pthread, shared".into()),
     }
 }
 
