@@ -132,7 +132,7 @@ fn level(text: &str) -> Result<Level, String> {
         "own" => Ok(Level::Own),
         "pthread" => Ok(Level::Pthread),
         "shared" => Ok(Level::Shared),
-        _ => Err("one of own, pthread, shared".into()),
+        _ => Err("one of own, shared, pthread".into()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Job: thread-local storage of a goroutine's own, so that to std, C and glibc it is a thread.
 //! Layer: L0 (machine)
 //! Not here: switching stacks (`arch`), where stacks come from (`stack`), when goroutines run.
-//! Invariants: those of the files: FS, WD, HO, MD, SA, TE, SU, MA, DV, BL, TH, DT, KE, HK.
+//! Invariants: those of the files: FS, WD, HO, MD, SA, TE, SU, MA, DV, BL, TH, FK, DT, KE, HK.
 //!
 //! A thread's block is glibc's control block with the thread-locals of all libraries below it; the
 //! FS register holds its address. A goroutine gets one like it at the top of its stack, written
@@ -13,12 +13,13 @@
 //! In import order: `fsbase` (the register), `words` (our own thread-locals), `modules` (which
 //! library has which), `sample` and `template` (the model), `surplus`, `malloc`, `host` (the thread
 //! underneath), `dtors` and `keys` (what runs at exit), `dtv`, `block`, `thread` (blocks that libc
-//! makes), `hooks` (libc functions that must know), `alloc`, `selftest`.
+//! makes), `fork` (children), `hooks` (libc functions that must know), `alloc`, `selftest`.
 
 mod alloc;
 mod block;
 mod dtors;
 mod dtv;
+mod fork;
 mod fsbase;
 mod hooks;
 mod host;
@@ -261,6 +262,7 @@ fn try_blocks(
     if !hooks::wrap_handler() {
         return Err("glibc's handler for setuid was not found");
     }
+    fork::prepare_children();
     if shape.grows {
         hooks::track(options.each_stack);
     }

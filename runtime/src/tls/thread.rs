@@ -74,7 +74,9 @@ pub(super) unsafe fn first(top: usize, limit: usize) -> Result<First, &'static s
         return Err("the thread number is not where it should be");
     }
     let rseq = template::rseq();
-    if rseq.is_some_and(|at| at & 7 != 0 || !(birth.sp..top).contains(&birth.fs.wrapping_add_signed(at))) {
+    if rseq.is_some_and(|at| {
+        at & 7 != 0 || !(birth.sp..top).contains(&birth.fs.wrapping_add_signed(at))
+    }) {
         return Err("the area for restartable sequences is not in the control block");
     }
     let specific = template::field(c"_thread_db_pthread_specific").filter(|at| {
@@ -180,7 +182,7 @@ extern "C" fn body(birth: *mut c_void) -> *mut c_void {
     let alive = unsafe {
         let fs = fs();
         (*birth).fs = fs;
-        asm!("mov {}, rsp", out(reg) (*birth).sp, options(nomem, nostack, preserves_flags));
+        asm!("mov {}, rsp", out(reg)(*birth).sp, options(nomem, nostack, preserves_flags));
         if (*birth).tid_at == 0 {
             (*birth).tid_at = find_number(fs, (*birth).top, call(libc::SYS_gettid) as u32);
         }
