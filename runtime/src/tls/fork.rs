@@ -30,6 +30,7 @@ unsafe extern "C" fn in_child() {
     const UNREGISTER: i32 = 1;
     /// glibc's, on x86-64.
     const SIGNATURE: u32 = 0x5305_3053;
+    // FK1
     let (host, area) = (words::get::<HOST>(), AREA.load(Ordering::Relaxed));
     if host != 0 {
         let area = host.wrapping_add_signed(area);

@@ -1,7 +1,7 @@
 //! Job: thread-local storage of a goroutine's own, so that to std, C and glibc it is a thread.
 //! Layer: L0 (machine)
 //! Not here: switching stacks (`arch`), where stacks come from (`stack`), when goroutines run.
-//! Invariants: those of the files: FS, WD, HO, MD, SA, TE, SU, MA, DV, BL, TH, FK, DT, KE, HK.
+//! Invariants: those of the files: FS, WD, HO, MD, SA, TE, SU, MA, DV, BL, PT, FK, DT, KE, HK.
 //!
 //! A thread's block is glibc's control block with the thread-locals of all libraries below it; the
 //! FS register holds its address. A goroutine gets one like it at the top of its stack, written
@@ -205,7 +205,7 @@ fn prepare_threads(
 ) -> Result<(), &'static str> {
     check_system()?;
     let [(top, limit), other] = selftest::stacks_for_ever().ok_or("no memory for a thread")?;
-    // SAFETY: a stack of ours that stays (TH1).
+    // SAFETY: a stack of ours that stays (PT1).
     let first = unsafe { thread::first(top, limit) }?;
     let below = (first.fs - first.sp).next_multiple_of(16);
     let (modules, libc) = own_modules(below, eaten)?;

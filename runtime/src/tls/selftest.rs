@@ -84,7 +84,7 @@ pub(super) fn on_clone(shares: bool) -> Result<bool, &'static str> {
 
 /// The same on a thread's block, which it makes, on one of [`stacks_for_ever`].
 pub(super) fn on_thread((top, limit): (usize, usize), shares: bool) -> Result<bool, &'static str> {
-    // SAFETY: a stack of ours that stays (TH1).
+    // SAFETY: a stack of ours that stays (PT1).
     let reused = unsafe {
         thread::furnish(top, limit).map_err(|_| "no second thread can be made")?;
         run_on(top, limit)?
@@ -92,7 +92,7 @@ pub(super) fn on_thread((top, limit): (usize, usize), shares: bool) -> Result<bo
     Ok(shares && reused)
 }
 
-/// Two stacks that are never unmapped (TH1): their tops and limits.
+/// Two stacks that are never unmapped (PT1): their tops and limits.
 pub(super) fn stacks_for_ever() -> Option<[(usize, usize); 2]> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;

@@ -3,17 +3,17 @@
 //! Layer: L0 (machine)
 //! Not here: when stacks get one (`stack::pool`), what is the same for all blocks (`block`).
 //! Invariants
-//!   TH1  The kernel's thread is gone for good before anybody else uses the stack. libc is not told:
+//!   PT1  The kernel's thread is gone for good before anybody else uses the stack. libc is not told:
 //!        it keeps the control block, in its list of threads, and the thread-locals for ever. So such
 //!        a stack is never unmapped (ST2) and never a thread's again, and keeps these pages (PL3).
-//!   TH2  Its number is replaced by one that no kernel thread has, and it ends only when libc does
+//!   PT2  Its number is replaced by one that no kernel thread has, and it ends only when libc does
 //!        not wait for an answer to a signal (setuid and its kin signal all threads that libc knows).
-//!   TH3  The thread runs nothing of libc but what starts it and the handler of that signal, and
+//!   PT3  The thread runs nothing of libc but what starts it and the handler of that signal, and
 //!        nothing of it uses a thread-local.
 //! Orderings
-//!   E1  body: all writes -> kernel clears `alive` -> wait: alive.load(Acquire)
-//!   E2  body: number.store, fence -> flags.load   ||   libc: flag set, then number read
-//!       One side sees the other (TH2).
+//!   E1  body: number.store, fence -> flags.load   ||   libc: flag set, then number read
+//!       One side sees the other (PT2). (partner: glibc's nptl)
+//!   All that the thread writes comes before the kernel clears `alive`, which `wait` acquires.
 //!
 //! A thread's stack is not returned as it was: above `sp` are frames of libc's that its control block
 //! points to.
@@ -138,7 +138,7 @@ fn misplaced() -> ! {
     std::process::abort();
 }
 
-/// Makes a thread and waits until it is gone (TH1).
+/// Makes a thread and waits until it is gone (PT1).
 ///
 /// # Safety
 /// As [`furnish`]; the offsets are right or 0.
@@ -149,7 +149,7 @@ unsafe fn bear(top: usize, limit: usize, tid_at: isize, flags_at: isize) -> Resu
     let stack = ptr::with_exposed_provenance_mut(limit);
     let mut all = MaybeUninit::uninit();
     let mut mask = MaybeUninit::uninit();
-    // SAFETY: the sets are initialised before they are read. The new thread inherits the mask (TH3);
+    // SAFETY: the sets are initialised before they are read. The new thread inherits the mask (PT3);
     // its stack and `birth` are its alone until it is gone.
     let made = unsafe {
         libc::sigfillset(all.as_mut_ptr());
@@ -166,7 +166,7 @@ unsafe fn bear(top: usize, limit: usize, tid_at: isize, flags_at: isize) -> Resu
 /// Waits until the kernel has cleared the word.
 fn wait(alive: &AtomicU32) {
     while alive.load(Ordering::Acquire) != 0 {
-        // E1
+        // partner: the kernel
         let forever = ptr::null::<libc::timespec>();
         // The kernel's wake-up is not a private one.
         // SAFETY: a valid word.
@@ -174,7 +174,7 @@ fn wait(alive: &AtomicU32) {
     }
 }
 
-/// The thread (TH3).
+/// The thread (PT3).
 extern "C" fn body(birth: *mut c_void) -> *mut c_void {
     let birth = birth.cast::<Birth>();
     // SAFETY: `bear` passes its own and touches nothing but `alive` meanwhile. The fields of the
@@ -190,7 +190,7 @@ extern "C" fn body(birth: *mut c_void) -> *mut c_void {
         let field = |at: isize| ptr::with_exposed_provenance_mut(fs.wrapping_add_signed(at));
         if tid_at != 0 {
             AtomicU32::from_ptr(field(tid_at)).store(number, Ordering::Relaxed);
-            fence(Ordering::SeqCst); // E2
+            fence(Ordering::SeqCst); // E1
         }
         while tid_at != 0
             && flags_at != 0
@@ -216,7 +216,7 @@ extern "C" fn body(birth: *mut c_void) -> *mut c_void {
     }
 }
 
-/// A system call without arguments, past libc (TH3).
+/// A system call without arguments, past libc (PT3).
 ///
 /// # Safety
 /// Such a call, and a harmless one.
