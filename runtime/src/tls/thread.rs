@@ -12,7 +12,7 @@
 //!        nothing of it uses a thread-local.
 //! Orderings
 //!   E1  body: number.store, fence -> flags.load   ||   libc: flag set, then number read
-//!       One side sees the other (PT2). (partner: glibc's nptl)
+//!       One side sees the other (PT2).
 //!   All that the thread writes comes before the kernel clears `alive`, which `wait` acquires.
 //!
 //! A thread's stack is not returned as it was: above `sp` are frames of libc's that its control block
@@ -192,6 +192,7 @@ extern "C" fn body(birth: *mut c_void) -> *mut c_void {
             AtomicU32::from_ptr(field(tid_at)).store(number, Ordering::Relaxed);
             fence(Ordering::SeqCst); // E1
         }
+        // E1: glibc sets the flag, then reads the number
         while tid_at != 0
             && flags_at != 0
             && AtomicU32::from_ptr(field(flags_at)).load(Ordering::Relaxed) & SETXID != 0
