@@ -8,7 +8,7 @@
 //! | `GUSTY_STACK_SIZE` | default stack size in bytes | 262144; with debug assertions 1048576 |
 //! | `GUSTY_STACK_GUARD` | `auto`, `madvise`, `uffd` or `mprotect` | `auto` |
 //! | `GUSTY_MAX_GOROUTINES` | most goroutines alive at once | three quarters of memory at 4.8 KB each |
-//! | `GUSTY_TLS` | whose thread-locals goroutines use: `own`, `pinned` or `shared` (`runtime::TlsLevel`) | `own` |
+//! | `GUSTY_TLS` | whose thread-locals goroutines use: `own`, `pthread`, `pinned` or `shared` (`runtime::TlsLevel`) | `own` |
 //! | `GUSTY_TLS_SURPLUS` | room for thread-locals of libraries opened later: `eat` or `keep` | `eat` |
 //! | `GUSTYDEBUG` | `migrate=1`: a goroutine that parks goes through the global queue (for tests) | |
 //!
@@ -130,9 +130,10 @@ fn guard(text: &str) -> Result<GuardKind, String> {
 fn level(text: &str) -> Result<Level, String> {
     match text {
         "own" => Ok(Level::Own),
+        "pthread" => Ok(Level::Pthread),
         "pinned" => Ok(Level::Pinned),
         "shared" => Ok(Level::Shared),
-        _ => Err("one of own, pinned, shared".into()),
+        _ => Err("one of own, pthread, pinned, shared".into()),
     }
 }
 

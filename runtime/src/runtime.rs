@@ -39,6 +39,9 @@ pub enum TlsLevel {
     /// Each has thread-local storage of its own: any safe code may keep a borrow of a thread-local,
     /// `errno` or a panic across a park.
     Own,
+    /// As `Own`, but a goroutine's storage is that of a thread that libc made and that ended at once.
+    /// Each new stack takes some 100 us for it and keeps two pages or three.
+    Pthread,
     /// They share that of the thread that runs them first, and stay on that thread: an address of a
     /// thread-local stays right over a park, but what another goroutine of the thread does to it in
     /// the meantime shows (a `RefCell` may be found borrowed, `errno` changed, `panicking()` true while
@@ -47,6 +50,20 @@ pub enum TlsLevel {
     /// They share that of the thread they run on, and change threads when they park: code that
     /// keeps anything derived from a thread-local over a park is not sound. Only on demand.
     Shared,
+}
+
+impl TlsLevel {
+    /// Does each goroutine have thread-local storage of its own? Never blocks.
+    ///
+    /// ```
+    /// use gusty::runtime::TlsLevel;
+    ///
+    /// assert!(TlsLevel::Own.is_own() && TlsLevel::Pthread.is_own());
+    /// assert!(!TlsLevel::Shared.is_own());
+    /// ```
+    pub fn is_own(self) -> bool {
+        matches!(self, TlsLevel::Own | TlsLevel::Pthread)
+    }
 }
 
 /// What the runtime found possible on this system; see [`features`].
@@ -68,9 +85,9 @@ pub struct Features {
 /// What the runtime found possible on this system. Starts it if it does not run yet.
 ///
 /// ```
-/// use gusty::runtime::{TlsLevel, features};
+/// use gusty::runtime::features;
 ///
-/// if features().tls != TlsLevel::Own {
+/// if !features().tls.is_own() {
 ///     eprintln!("goroutines share thread-locals: {}", features().tls_reason);
 /// }
 /// ```
@@ -80,12 +97,13 @@ pub fn features() -> Features {
     Features {
         tls: match outcome.level {
             Level::Own => TlsLevel::Own,
+            Level::Pthread => TlsLevel::Pthread,
             Level::Pinned => TlsLevel::Pinned,
             Level::Shared => TlsLevel::Shared,
         },
         tls_reason: outcome.reason,
-        tls_surplus: outcome.level != Level::Own || outcome.surplus == Surplus::Keep,
-        shared_malloc_caches: outcome.shares_malloc || outcome.level != Level::Own,
+        tls_surplus: !outcome.level.has_blocks() || outcome.surplus == Surplus::Keep,
+        shared_malloc_caches: outcome.shares_malloc || !outcome.level.has_blocks(),
     }
 }
 

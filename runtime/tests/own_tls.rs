@@ -56,7 +56,7 @@ fn bad_settings_are_reported() {
     let ended = child.run(|| assert_eq!(features().tls, TlsLevel::Own));
     ended
         .succeeded()
-        .says(&["GUSTY_TLS=", "own, pinned, shared"])
+        .says(&["GUSTY_TLS=", "own, pthread, pinned, shared"])
         .says(&["GUSTY_TLS_SURPLUS", "keep"]);
 }
 

@@ -22,7 +22,7 @@ use crate::config::{self, Settings};
 use crate::stack;
 use crate::sys::mask;
 use crate::sys::signal;
-use crate::tls::{self, Level};
+use crate::tls;
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 static START: Once = Once::new();
@@ -72,7 +72,7 @@ fn choose_tls(settings: &Settings) {
         each_stack: stack::for_each_top,
     });
     ready::set_migrate(settings.migrate);
-    if outcome.level == Level::Own
+    if outcome.level.has_blocks()
         && let Some(allocator) = tls::unwrapped()
     {
         let _ = writeln!(

@@ -71,7 +71,7 @@ pub(crate) fn adopt(m: &'static M) {
     // SAFETY: the word is the scheduler's; nobody else reads `host` yet (M1).
     unsafe {
         tls::set::<{ tls::SCHED }>(ptr::from_ref(m).expose_provenance());
-        if tls::level() == tls::Level::Own {
+        if tls::level().has_blocks() {
             *m.host.get() = Host::here();
         }
     }

@@ -18,6 +18,8 @@ pub(crate) enum StackError {
     Slabs { limit: usize },
     /// The allocator gave no memory for the lists of free stacks.
     Lists { stacks: usize },
+    /// A thread had to be made for the stack's thread-local storage.
+    Furnish { errno: i32 },
 }
 
 impl StackError {
@@ -54,6 +56,12 @@ impl fmt::Display for StackError {
             Self::Lists { stacks } => {
                 write!(f, "no memory for the free list of {stacks} stacks")
             }
+            Self::Furnish { errno } => write!(
+                f,
+                "thread-local storage for it takes a thread, for a moment: pthread_create: {}; \
+                 limits: RLIMIT_NPROC (ulimit -u), pids.max of the cgroup, kernel.threads-max",
+                os(errno)
+            ),
         }
     }
 }

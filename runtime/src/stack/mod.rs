@@ -28,6 +28,6 @@ mod uffd;
 
 pub(crate) use class::{GUARD_BYTES, SizeClass};
 pub(crate) use kind::GuardKind;
-pub(crate) use pool::{LocalCache, Stack, trim, warm};
+pub(crate) use pool::{Furnisher, LocalCache, Stack, furnish_with, trim, warm};
 pub(crate) use registry::{Hit, find, for_each_top};
 pub(crate) use slab::choose_guard;

@@ -6,6 +6,8 @@
 //!        back never allocates.
 //!   PL2  Locks are taken in the order `fresh`, `free`; making a slab holds `fresh` only, so stacks
 //!        can be given back meanwhile.
+//!   PL3  Once there is a furnisher, every stack goes through its hands before it is handed out, and
+//!        the pages that it uses are never given back to the kernel.
 //!
 //! A free stack is *warm* (its top pages hold memory), *cold* (trimmed) or *fresh* (the unused rest
 //! of the newest slab). The lists are outside the stacks: keeping a cold or fresh one costs no
@@ -14,6 +16,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 
@@ -78,6 +81,28 @@ impl Stack {
     }
 }
 
+/// Whoever needs something at the upper ends of stacks for as long as they exist (PL3).
+pub(crate) struct Furnisher {
+    /// Called with the top and the limit of a stack that nobody uses; does nothing if the stack is
+    /// furnished, or returns the error number of what it needs.
+    pub(crate) furnish: unsafe fn(usize, usize) -> Result<(), i32>,
+    /// How much of the upper end it uses.
+    pub(crate) bytes: usize,
+}
+
+static FURNISHER: OnceLock<Furnisher> = OnceLock::new();
+
+/// From now on stacks are furnished. The first call counts.
+pub(crate) fn furnish_with(furnisher: Furnisher) {
+    let _ = FURNISHER.set(furnisher);
+}
+
+/// Bytes of a stack that can be given back to the kernel, from its limit on.
+fn disposable(class: SizeClass) -> usize {
+    let kept = FURNISHER.get().map_or(0, |furnisher| furnisher.bytes.next_multiple_of(PAGE));
+    class.usable() - kept
+}
+
 /// Free stacks of one class that have been used.
 struct Free {
     /// The one used last is at the back.
@@ -89,6 +114,12 @@ impl Free {
     fn push(&mut self, stack: Stack) {
         debug_assert!(self.warm.len() < self.warm.capacity()); // PL1
         self.warm.push_back(stack);
+    }
+
+    /// Takes back a stack that could not be furnished: any other comes before it.
+    fn put_aside(&mut self, stack: Stack) {
+        debug_assert!(self.cold.len() < self.cold.capacity()); // PL1
+        self.cold.insert(0, stack);
     }
 
     fn pop(&mut self) -> Option<Stack> {
@@ -164,10 +195,10 @@ impl ClassPool {
             if batch.is_empty() {
                 return trimmed;
             }
-            let usable = batch.iter().map(|stack| range(stack.limit(), stack.class().usable()));
+            let usable = batch.iter().map(|stack| range(stack.limit(), disposable(stack.class())));
             ranges.extend(usable);
             // SAFETY: the stacks were taken off the list, so they are ours and hold nothing that
-            // anybody relies on (ST3); the ranges leave out the guards (ST1).
+            // anybody relies on (ST3); the ranges leave out the guards (ST1) and what is kept (PL3).
             let done = unsafe { advise(&ranges, libc::MADV_DONTNEED) };
             let mut free = self.free.lock();
             if done.is_err() {
@@ -214,9 +245,18 @@ impl LocalCache {
         LocalCache { class, len: 0, stacks: [None; LOCAL] }
     }
 
-    /// A stack that nobody uses. Its contents are unspecified.
+    /// A stack that nobody uses. Its contents are unspecified, but for what a furnisher put there.
     #[inline]
     pub(crate) fn take(&mut self, class: SizeClass) -> Result<Stack, StackError> {
+        let stack = self.take_bare(class)?;
+        match FURNISHER.get() {
+            None => Ok(stack),
+            Some(furnisher) => furnished(stack, furnisher),
+        }
+    }
+
+    #[inline]
+    fn take_bare(&mut self, class: SizeClass) -> Result<Stack, StackError> {
         if class == self.class
             && let Some(last) = self.len.checked_sub(1)
             && let Some(stack) = self.stacks[last]
@@ -293,6 +333,16 @@ impl LocalCache {
         self.stacks.copy_within(count..self.len, 0);
         self.len -= count;
     }
+}
+
+/// The stack, furnished (PL3).
+fn furnished(stack: Stack, furnisher: &Furnisher) -> Result<Stack, StackError> {
+    // SAFETY: the stack was just taken (ST3), and is never unmapped (ST2).
+    let result = unsafe { (furnisher.furnish)(stack.top(), stack.limit()) };
+    result.map(|()| stack).map_err(|errno| {
+        ClassPool::of(stack.class()).free.lock().put_aside(stack);
+        StackError::Furnish { errno }
+    })
 }
 
 impl Drop for LocalCache {

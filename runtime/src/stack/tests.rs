@@ -1,6 +1,7 @@
 //! Job: stacks against the real kernel: guards that fault, reuse, trim, limits.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::class::{GUARD_BYTES, PAGE, SizeClass};
 use super::error::StackError;
@@ -8,7 +9,7 @@ use super::guard::{Guards, Span};
 use super::kind::GuardKind;
 use super::pool::{BATCH, ClassPool, LOCAL};
 use super::registry::{Hit, Table};
-use super::{LocalCache, Stack, find, slab, trim};
+use super::{Furnisher, LocalCache, Stack, find, furnish_with, slab, trim};
 
 fn class(kib: usize) -> SizeClass {
     SizeClass::for_size(kib << 10).unwrap()
@@ -259,6 +260,58 @@ fn trim_frees_memory_and_keeps_guards() {
     let again: Vec<_> = (0..8).map(|_| cache.take(class).unwrap()).collect();
     assert_eq!(again[..3], [stacks[7], stacks[6], stacks[5]]);
     assert!(again[3..].iter().all(|stack| stacks[..5].contains(stack)));
+}
+
+#[test]
+fn a_furnisher_sees_every_stack_and_keeps_its_pages() {
+    static FORBIDDEN: AtomicBool = AtomicBool::new(false);
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    unsafe fn furnish(top: usize, _: usize) -> Result<(), i32> {
+        let mark = std::ptr::with_exposed_provenance_mut::<usize>(top - 4096 - 8);
+        // SAFETY: a stack that only this test uses.
+        unsafe {
+            if *mark != 0 {
+                return Ok(());
+            }
+            if FORBIDDEN.load(Ordering::Relaxed) {
+                return Err(libc::EAGAIN);
+            }
+            *mark = top;
+        }
+        MADE.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+    if !alone("a_furnisher_sees_every_stack_and_keeps_its_pages") {
+        return;
+    }
+    let class = class(512);
+    let pool = ClassPool::of(class);
+    let mut cache = LocalCache::new(class);
+    let early = cache.take(class).unwrap();
+    furnish_with(Furnisher { furnish, bytes: PAGE + 1 });
+    // SAFETY: taken above.
+    unsafe { cache.put(early) };
+    let stacks: Vec<_> = (0..8).map(|_| cache.take(class).unwrap()).collect();
+    assert_eq!(MADE.load(Ordering::Relaxed), 8);
+    FORBIDDEN.store(true, Ordering::Relaxed);
+    let error = cache.take(class).unwrap_err();
+    assert_eq!(error, StackError::Furnish { errno: libc::EAGAIN });
+    assert!(error.to_string().contains("ulimit -u"), "{error}");
+    for &stack in &stacks {
+        write_byte(stack.limit());
+        // SAFETY: taken above; this was its last use.
+        unsafe { cache.put(stack) };
+    }
+    cache.drain();
+    assert_eq!((trim(0), pool.lens()), (8, (0, 9)));
+    assert!(stacks.iter().all(|&stack| pages_in_memory(stack) == 1));
+    // Those that are furnished come before the one that is not.
+    let again: Vec<_> = (0..8).map(|_| cache.take(class).unwrap()).collect();
+    assert!(again.iter().all(|stack| stacks.contains(stack)));
+    assert!(cache.take(class).is_err());
+    FORBIDDEN.store(false, Ordering::Relaxed);
+    assert!(cache.take(class).is_ok());
+    assert_eq!(MADE.load(Ordering::Relaxed), 9);
 }
 
 #[test]

@@ -7,14 +7,17 @@
 //!   BL2  A block is written from outside only while nobody runs on it.
 //!   BL3  A block that `reset` left is as new, so a stack taken from a pool is reused without work;
 //!        one whose pages were given back reads as zeroes and is made again.
-//!   BL4  The dtv never moves: it claims all entries up to the top of the stack, more than libraries
-//!        can have (`hooks::loader` sees to that), so the loader never reallocates it.
+//!   BL4  The dtv of a clone never moves: it claims all entries up to the top of the stack, more than
+//!        libraries can have (`hooks::loader` sees to that), so the loader never reallocates it.
+//!   BL5  Where blocks are threads' (`thread`), stacks come with a complete block from the pool, and
+//!        keep its pages.
 //! Orderings
 //!   E1  make: words.store, fence -> images load   ||   publish: images store, fence -> words load
 //!       One side sees the other (MD2).
 //!       (partner: tls/hooks/loader.rs)
+//!   E2  set_shape: store(Release) -> shape: load(Acquire)   the shape is complete
 //!
-//! The upper end of a stack:
+//! The upper end of a stack (for a block of a thread's the dtv is on libc's heap):
 //!
 //! ```text
 //!     top           |                                  |
@@ -29,23 +32,20 @@
 //! ```
 
 use std::ptr;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
 
 use super::host::Host;
 use super::modules::Images;
 use super::template::{DTV, Template};
 use super::words::{self, HOST, SCHED, STACK_LIMIT};
-use super::{dtors, keys, malloc};
+use super::{dtors, dtv, keys, malloc};
 
 /// Address space above the block for entries of the dtv that need more than its first page.
 const GROWTH: usize = 4096;
 /// Entries of the dtv in the page of the block beyond those in use at the start.
 const SPARE_ENTRIES: usize = 3;
 /// Address of the block, again (BL1).
-const COMPLETE: isize = 16;
-/// Value of a dtv entry that the loader fills in at the first access.
-const UNALLOCATED: usize = usize::MAX;
+pub(super) const COMPLETE: isize = 16;
 
 /// How a block is placed, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,18 +58,37 @@ pub(crate) struct Layout {
     pub(crate) in_first_page: usize,
 }
 
+/// Where blocks come from.
+pub(super) enum Source {
+    /// They are written here. The first entries of their dtv, `dtv_fixed`, are for libraries that
+    /// were there before `init`.
+    Clones { template: Template, dtv_fixed: usize },
+    /// libc makes them, for threads (`thread`).
+    Threads(Fields),
+}
+
+/// Fields of libc's control block, by their offsets from the FS base.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fields {
+    pub(super) tid: isize,
+    /// Flags of cancellation, exit and changes of ids; known if the debugger interface tells.
+    pub(super) flags: Option<isize>,
+    pub(super) rseq: Option<isize>,
+    /// As [`Template::specific`].
+    pub(super) specific: Option<isize>,
+}
+
 pub(super) struct Shape {
-    pub(super) template: Template,
+    pub(super) source: Source,
     pub(super) layout: Layout,
-    /// Entries of the dtv for libraries that were there before `init`.
-    pub(super) dtv_fixed: usize,
     /// Where libc's errno is.
     pub(super) errno: isize,
     /// May libraries loaded later add variables to existing blocks?
     pub(super) grows: bool,
 }
 
-static SHAPE: OnceLock<Shape> = OnceLock::new();
+/// Leaked, and replaced only while `init` tries one level after the other.
+static SHAPE: AtomicPtr<Shape> = AtomicPtr::new(ptr::null_mut());
 /// Distance of a block from the top of its stack; 0 while goroutines have none.
 static BELOW_TOP: AtomicUsize = AtomicUsize::new(0);
 
@@ -82,24 +101,35 @@ impl Layout {
     /// of the dtv.
     pub(super) fn new(control: usize, below: usize, entries: usize, align: usize) -> Layout {
         let align = align.clamp(MIN_ALIGN, MAX_ALIGN);
-        let dtv = (2 + entries + SPARE_ENTRIES) * 16;
-        let near = (control.next_multiple_of(16) + dtv).next_multiple_of(align);
+        let dtv = (2 + entries + SPARE_ENTRIES) * dtv::BYTES;
+        let near = (control.next_multiple_of(dtv::BYTES) + dtv).next_multiple_of(align);
         let used_below_fs = below.next_multiple_of(16);
         Layout { used_below_fs, above_fs: near + GROWTH, in_first_page: near + used_below_fs }
     }
 }
 
 impl Shape {
-    /// Entries of the dtv.
+    /// Most entries that a dtv can have.
     pub(super) fn dtv_capacity(&self) -> usize {
-        (self.layout.above_fs - self.template.control.next_multiple_of(16)) / 16 - 2
+        match &self.source {
+            Source::Clones { template, .. } => {
+                let table = self.layout.above_fs - template.control.next_multiple_of(dtv::BYTES);
+                table / dtv::BYTES - 2
+            }
+            Source::Threads(_) => usize::MAX, // the loader reallocates it
+        }
     }
 }
 
-/// Decides how blocks look; before the first is made.
-pub(super) fn set_shape(shape: Shape) -> Result<(), &'static str> {
-    keys::set_table(shape.template.specific);
-    SHAPE.set(shape).map_err(|_| "blocks have a shape already")
+/// Decides how blocks look; before the first of them is made.
+pub(super) fn set_shape(shape: Shape) -> &'static Shape {
+    keys::set_table(match &shape.source {
+        Source::Clones { template, .. } => template.specific,
+        Source::Threads(fields) => fields.specific,
+    });
+    let shape = Box::leak(Box::new(shape));
+    SHAPE.store(shape, Ordering::Release); // E2
+    shape
 }
 
 /// From now on goroutines have blocks; the last step of `init`.
@@ -110,7 +140,8 @@ pub(super) fn enable(shape: &Shape) {
 /// How blocks look, if there are any in this process.
 #[inline]
 pub(super) fn shape() -> Option<&'static Shape> {
-    SHAPE.get()
+    // SAFETY: null or leaked by `set_shape`.
+    unsafe { SHAPE.load(Ordering::Acquire).as_ref() } // E2
 }
 
 /// A block. A name for it, not its owner: it belongs to its stack.
@@ -143,7 +174,7 @@ impl Block {
     /// Where the goroutine's stack ends: 16-aligned.
     #[inline]
     pub(crate) fn stack_top(self) -> usize {
-        self.0 - SHAPE.get().map_or(0, |shape| shape.layout.used_below_fs)
+        self.0 - shape().map_or(0, |shape| shape.layout.used_below_fs)
     }
 
     /// Is it complete (BL1)?
@@ -158,14 +189,14 @@ impl Block {
     }
 
     #[inline(always)]
-    fn word(self, offset: isize) -> *mut usize {
+    pub(super) fn word(self, offset: isize) -> *mut usize {
         ptr::with_exposed_provenance_mut(self.0.wrapping_add_signed(offset))
     }
 
     /// # Safety
     /// The word is part of the block, which nobody runs on (BL2).
     #[inline(always)]
-    unsafe fn put(self, offset: isize, value: usize) {
+    pub(super) unsafe fn put(self, offset: isize, value: usize) {
         // SAFETY: as for this function.
         unsafe { *self.word(offset) = value };
     }
@@ -178,14 +209,16 @@ impl Block {
 /// end is as BL1 says.
 #[inline]
 pub(crate) unsafe fn bind(top: usize, limit: usize) -> Block {
-    let shape = SHAPE.get().expect("init chose blocks");
+    let shape = shape().expect("init chose blocks");
     let block = Block::of_stack(shape, top);
     // SAFETY: as for this function.
     unsafe {
-        if block.is_complete() {
-            *words::at(block.0, SCHED) = 0; // `prepare` has to look anew
-        } else {
-            make(shape, block, top, limit);
+        match &shape.source {
+            _ if block.is_complete() => *words::at(block.0, SCHED) = 0, // `prepare` has to look anew
+            Source::Clones { template, dtv_fixed } => {
+                make(shape, template, *dtv_fixed, block, top, limit);
+            }
+            Source::Threads(_) => unreachable!("a stack without a block (BL5)"),
         }
     }
     block
@@ -193,8 +226,14 @@ pub(crate) unsafe fn bind(top: usize, limit: usize) -> Block {
 
 /// # Safety
 /// As [`bind`]; the memory holds zeroes.
-unsafe fn make(shape: &Shape, block: Block, top: usize, limit: usize) {
-    let template = &shape.template;
+unsafe fn make(
+    shape: &Shape,
+    template: &Template,
+    dtv_fixed: usize,
+    block: Block,
+    top: usize,
+    limit: usize,
+) {
     // SAFETY: all words are within the block (they were in the sample, and the layout was made for
     // them); BL2.
     unsafe {
@@ -210,7 +249,9 @@ unsafe fn make(shape: &Shape, block: Block, top: usize, limit: usize) {
         block.put(template.stack_base, limit);
         block.put(template.stack_size, top - limit);
         *block.word(template.tid).cast::<u32>() = next_number();
-        make_dtv(shape, block);
+        let dtv = block.0 + template.control.next_multiple_of(dtv::BYTES) + dtv::BYTES;
+        dtv::make(dtv, shape.dtv_capacity(), dtv_fixed);
+        block.put(DTV, dtv);
         let images = Images::current();
         images.modules().iter().for_each(|module| module.initialise(block.0));
         AtomicUsize::from_ptr(block.word(COMPLETE)).store(block.0, Ordering::Relaxed);
@@ -225,28 +266,9 @@ unsafe fn make(shape: &Shape, block: Block, top: usize, limit: usize) {
     }
 }
 
-/// Words 0 and 1 of an entry: address, and what to free for it. Entry -1 is the capacity, entry 0
-/// the generation: 0 makes the loader set the entries of libraries loaded later at the first
-/// access, and tells us afterwards that there was one.
-///
-/// # Safety
-/// As [`make`].
-unsafe fn make_dtv(shape: &Shape, block: Block) {
-    let control = shape.template.control.next_multiple_of(16) as isize;
-    let dtv = control + 16;
-    // SAFETY: as for this function.
-    unsafe {
-        block.put(control, shape.dtv_capacity());
-        for entry in 1..=shape.dtv_fixed as isize {
-            block.put(dtv + entry * 16, UNALLOCATED);
-        }
-        block.put(DTV, block.0.wrapping_add_signed(dtv));
-    }
-}
-
 /// A thread number that no kernel thread has: above the kernel's limit of 2^22 and below what a
 /// futex word can hold. Locks compare it with their owner's.
-fn next_number() -> u32 {
+pub(super) fn next_number() -> u32 {
     const FIRST: u32 = (1 << 22) + 1000;
     const LAST: u32 = (1 << 30) - 1;
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -305,39 +327,17 @@ pub(crate) fn dirty() -> bool {
 /// else runs on it (BL2); the goroutine itself may be the caller.
 #[inline]
 pub(crate) unsafe fn reset(block: Block) {
-    let shape = SHAPE.get().expect("init chose blocks");
+    let shape = shape().expect("init chose blocks");
     let keep = words::offset()..words::offset() + words::BYTES as isize;
     // SAFETY: as for this function.
     unsafe {
         *block.word(shape.errno).cast::<i32>() = 0;
-        let dtv = *block.word(DTV) as isize - block.0 as isize;
-        if *block.word(dtv) != 0 {
-            free_dynamic(shape, block, dtv);
+        let dtv = *block.word(DTV);
+        match &shape.source {
+            Source::Clones { dtv_fixed, .. } => dtv::clear(dtv, shape.dtv_capacity(), *dtv_fixed),
+            Source::Threads(_) => dtv::clear_loaders(dtv),
         }
         let modules = Images::current().modules();
         modules.iter().for_each(|module| module.initialise_around(block.0, keep.clone()));
-    }
-}
-
-/// Frees the variables that the loader allocated for libraries loaded later.
-///
-/// # Safety
-/// As [`reset`].
-#[cold]
-unsafe fn free_dynamic(shape: &Shape, block: Block, dtv: isize) {
-    let fixed = shape.dtv_fixed as isize;
-    let capacity = shape.dtv_capacity() as isize;
-    // SAFETY: entries of this block's dtv; the loader allocates with malloc.
-    unsafe {
-        for entry in 1..=capacity {
-            let at = dtv + entry * 16;
-            if *block.word(at) == 0 {
-                break; // no library ever had this number or a greater one
-            }
-            libc::free(ptr::with_exposed_provenance_mut(*block.word(at + 8)));
-            block.put(at, if entry <= fixed { UNALLOCATED } else { 0 });
-            block.put(at + 8, 0);
-        }
-        block.put(dtv, 0);
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! The thread is an ordinary one, on memory of ours so that its bounds are known, and is joined.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
@@ -81,18 +81,37 @@ pub(super) fn take(below: usize) -> Result<Sample, &'static str> {
 /// # Safety
 /// `stack` is a mapping of `STACK` bytes, `data` a `Sample` for it; nobody else uses them.
 unsafe fn run_thread(stack: *mut c_void, data: *mut c_void) -> bool {
+    // SAFETY: as for this function; the thread is joined.
+    unsafe {
+        spawn_on(stack, STACK, observe, data)
+            .is_ok_and(|thread| libc::pthread_join(thread, ptr::null_mut()) == 0)
+    }
+}
+
+/// Starts a thread of libc's on memory of ours, or returns the error number.
+///
+/// # Safety
+/// The memory is the thread's alone until it is joined; `body(data)` is sound on any thread.
+pub(super) unsafe fn spawn_on(
+    stack: *mut c_void,
+    bytes: usize,
+    body: extern "C" fn(*mut c_void) -> *mut c_void,
+    data: *mut c_void,
+) -> Result<libc::pthread_t, c_int> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let attributes = attributes.as_mut_ptr();
     let mut thread = 0;
     // SAFETY: the attributes are initialised first; the rest as for this function.
-    unsafe {
+    let error = unsafe {
         libc::pthread_attr_init(attributes);
-        let ok = libc::pthread_attr_setstack(attributes, stack, STACK) == 0
-            && libc::pthread_create(&raw mut thread, attributes, observe, data) == 0
-            && libc::pthread_join(thread, ptr::null_mut()) == 0;
+        let error = match libc::pthread_attr_setstack(attributes, stack, bytes) {
+            0 => libc::pthread_create(&raw mut thread, attributes, body, data),
+            error => error,
+        };
         libc::pthread_attr_destroy(attributes);
-        ok
-    }
+        error
+    };
+    if error == 0 { Ok(thread) } else { Err(error) }
 }
 
 extern "C" fn observe(data: *mut c_void) -> *mut c_void {

@@ -15,6 +15,7 @@ use std::thread::ThreadId;
 use super::block::{self, Block};
 use super::fsbase::{fs, set_fs};
 use super::host::{Host, errno, set_errno};
+use super::thread;
 use super::words::{self, DTOR, SCHED};
 use crate::arch::{self, Exit};
 
@@ -61,8 +62,9 @@ struct Test {
 // SAFETY: the threads use it one after the other.
 unsafe impl Sync for Test {}
 
-/// Runs it (SF1). `Ok(true)` if goroutines can share malloc's caches, which is tried if `shares` is set.
-pub(super) fn run(shares: bool) -> Result<bool, &'static str> {
+/// Runs it on a clone (SF1). `Ok(true)` if goroutines can share malloc's caches, which is tried if
+/// `shares` is set.
+pub(super) fn on_clone(shares: bool) -> Result<bool, &'static str> {
     // Zeroed, so as good as a new mapping (BL1); aligned, as a stack's end is.
     let layout = std::alloc::Layout::from_size_align(STACK, 4096).map_err(|_| "no stack")?;
     // SAFETY: not of size 0.
@@ -78,6 +80,29 @@ pub(super) fn run(shares: bool) -> Result<bool, &'static str> {
         result
     };
     result.map(|reused| shares && reused)
+}
+
+/// The same on a thread's block, which it makes, on one of [`stacks_for_ever`].
+pub(super) fn on_thread((top, limit): (usize, usize), shares: bool) -> Result<bool, &'static str> {
+    // SAFETY: a stack of ours that stays (PT1).
+    let reused = unsafe {
+        thread::furnish(top, limit).map_err(|_| "no second thread can be made")?;
+        run_on(top, limit)?
+    };
+    Ok(shares && reused)
+}
+
+/// Two stacks that are never unmapped (PT1): their tops and limits.
+pub(super) fn stacks_for_ever() -> Option<[(usize, usize); 2]> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let base = unsafe { libc::mmap(ptr::null_mut(), 2 * STACK, protection, flags, -1, 0) };
+    if base == libc::MAP_FAILED {
+        return None;
+    }
+    let [low, middle] = [0, STACK].map(|offset| base.expose_provenance() + offset);
+    Some([(middle, low), (middle + STACK, middle)])
 }
 
 /// # Safety

@@ -18,6 +18,11 @@ use super::sample::Sample;
 /// Offset of the dtv pointer from the FS base (the TLS ABI).
 pub(super) const DTV: isize = 8;
 
+/// First word of the area for restartable sequences of a block, which has none of its own: the CPU
+/// number (-1, after a start value of 0) says "ask the kernel". The rest of the area is 0.
+pub(super) const NO_RSEQ: usize = 0xffff_ffff_0000_0000;
+pub(super) const RSEQ_BYTES: isize = 32;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Template {
@@ -67,7 +72,7 @@ fn symbol(name: &CStr) -> Option<*const c_void> {
 }
 
 /// Where a field of the control block is, as the debugger interface has it.
-fn field(name: &CStr) -> Option<isize> {
+pub(super) fn field(name: &CStr) -> Option<isize> {
     // SAFETY: each is an array of three: bits, elements, offset.
     symbol(name).map(|field| unsafe { *field.cast::<u32>().add(2) } as isize)
 }
@@ -148,13 +153,9 @@ impl Template {
         }
     }
 
-    /// A block has no restartable sequences of its own: the CPU number there says "ask the
-    /// kernel".
     fn unregister_rseq(&mut self, rseq: isize) {
-        const UNINITIALISED: usize = 0xffff_ffff_0000_0000; // cpu_id -1, cpu_id_start 0
-        const AREA: isize = 32;
-        self.plain.retain(|(at, _)| !(rseq..rseq + AREA).contains(at));
-        self.plain.push((rseq, UNINITIALISED));
+        self.plain.retain(|(at, _)| !(rseq..rseq + RSEQ_BYTES).contains(at));
+        self.plain.push((rseq, NO_RSEQ));
     }
 }
 

@@ -32,9 +32,12 @@ unsafe impl Send for Task {}
 
 fn start_up() {
     fn no_stacks(_: &mut dyn FnMut(usize)) {}
-    let options = Options { at_most: Level::Own, surplus: Surplus::Eat, each_stack: no_stacks };
-    let outcome = init(options);
-    assert_eq!((outcome.level, outcome.reason), (Level::Own, ""));
+    let at_most = match crate::config::settings().tls {
+        Level::Pinned | Level::Shared => Level::Own,
+        level => level,
+    };
+    let outcome = init(Options { at_most, surplus: Surplus::Eat, each_stack: no_stacks });
+    assert_eq!(outcome.level, at_most, "{}", outcome.reason);
     assert!(outcome.shares_malloc);
 }
 
@@ -43,7 +46,10 @@ fn class() -> SizeClass {
 }
 
 fn task(stacks: &mut LocalCache, run: impl FnOnce() + Send + 'static) -> Box<Task> {
-    let stack = stacks.take(class()).unwrap();
+    task_on(stacks.take(class()).unwrap(), run)
+}
+
+fn task_on(stack: Stack, run: impl FnOnce() + Send + 'static) -> Box<Task> {
     // SAFETY: a stack that nobody uses; its upper end was only ever used for a block.
     let block = unsafe { bind(stack.top(), stack.limit()) };
     Box::new(Task {
@@ -330,6 +336,9 @@ fn group_ids_change_while_tasks_run() {
 #[test]
 fn a_block_whose_pages_are_gone_is_made_again() {
     start_up();
+    if level() != Level::Own {
+        return; // these pages are kept: see the next test
+    }
     let mut stacks = LocalCache::new(class());
     let used = task(&mut stacks, || host::set_errno(3));
     let (stack, block) = (used.stack, used.block);
@@ -341,4 +350,27 @@ fn a_block_whose_pages_are_gone_is_made_again() {
     let again = task(&mut stacks, || drop(std::thread::current()));
     assert_eq!(again.block, block);
     run_all(&mut stacks, vec![again]);
+}
+
+#[test]
+fn trimmed_stacks_serve_again() {
+    // A class that no other test uses.
+    let class = SizeClass::for_size(2 << 20).unwrap();
+    start_up();
+    let mut stacks = LocalCache::new(class);
+    let mut fs = Vec::new();
+    for _ in 0..3 {
+        let tasks = (0..4).map(|_| {
+            task_on(stacks.take(class).unwrap(), || {
+                drop(std::thread::current());
+                park();
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        fs.extend(tasks.iter().map(|task| task.block.fs()));
+        run_all(&mut stacks, tasks);
+        stacks.drain();
+        crate::stack::trim(0);
+    }
+    assert_eq!(fs.into_iter().collect::<HashSet<_>>().len(), 4);
 }

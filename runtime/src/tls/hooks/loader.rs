@@ -7,7 +7,7 @@
 //! Orderings
 //!   E1  publish: images store, fence -> blocks' words load   (partner: tls/block.rs)
 //!
-//! glibc initialises such variables in the threads it knows, and blocks are not among them: without
+//! glibc initialises such variables in the threads it knows, and clones are not among them: without
 //! LD2 they would silently be zero. `dlopen` finds libraries relative to its caller; where nothing has
 //! to follow it, it is therefore entered by a jump that leaves the caller's address in place.
 
@@ -18,7 +18,7 @@ use std::sync::atomic::{Ordering, fence};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::next::{Next, next};
-use crate::tls::block::{self, Block};
+use crate::tls::block::{self, Block, Source};
 use crate::tls::host::as_host;
 use crate::tls::modules::{self, Images, Module};
 
@@ -156,6 +156,9 @@ fn update_blocks() {
     }
     keep.extend(&new);
     Images::publish(old.changed_to(&keep));
+    if matches!(shape.source, Source::Threads(_)) {
+        return; // libc knows these blocks and has initialised the variables itself
+    }
     fence(Ordering::SeqCst); // E1
     walker(&mut |top| {
         let block = Block::of_stack(shape, top);
