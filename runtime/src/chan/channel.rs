@@ -1,14 +1,16 @@
 //! Job: one channel: its lock, its buffer and its waiters; what sending, receiving and closing do.
 //! Layer: L3 (blocking)
 //! Not here: handles (`sender`, `receiver`) and their count (`share`), the buffer's memory
-//!   (`buffer`).
+//!   (`buffer`), operations in two steps (`late`).
 //! Invariants
-//!   CH1  Receivers wait only while the buffer is empty, senders only while it is full, nobody once
-//!        the channel is closed (but `close` may not have reached everybody yet).
+//!   CH1  Receivers wait only while the buffer is empty, senders only while it has no free place
+//!        (`limit`), nobody once the channel is closed (but `close` may not have reached everybody
+//!        yet). Both queues hold somebody only if a select waits in both.
 //!   CH2  No user code (destructors), no allocation and no `ready` under the lock.
 //!   CH3  Whoever puts a value into a receiver's slot, or takes it from a sender's, has popped that
 //!        waiter (WQ3 of `wait`) and moves the value exactly once.
 //!   CH4  `len` equals the buffer's length whenever the lock is free.
+//!   CH5  Whatever may make an operation possible takes all watchers out and readies them.
 //! Orderings
 //!   E1  close: closed.store(Release) -> closed.load(Acquire)   what came before the close is seen
 //!   E2  lock-free failures load `len` (Acquire), then `closed`: a channel that is seen open was
@@ -21,11 +23,13 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::buffer::{Buffer, Ring};
+use super::late;
 use crate::sched::claim::{CANCELLED, TIMED_OUT, Wait};
 use crate::sched::g::{GRef, WaitReason};
+use crate::sched::list::GList;
 use crate::sched::{park, ready};
 use crate::sys::lock::{SpinGuard, SpinLock};
-use crate::wait::{self, Node, OTHER, OUTCOME_SERVED, SERVED, Until, WaitQueue};
+use crate::wait::{self, Claimed, Node, OTHER, OUTCOME_SERVED, SERVED, Until, WaitQueue};
 
 /// The capacity that stands for "no bound".
 pub(super) const UNBOUNDED: usize = usize::MAX;
@@ -44,18 +48,53 @@ pub(super) enum Outcome {
 /// What the first, unblocking half of an operation found.
 enum Start<'a, T> {
     Ended(Outcome),
+    /// A sender was taken out that has no value yet.
+    Late(Claimed),
     WouldBlock(SpinGuard<'a, State<T>>),
 }
 
-struct State<T> {
-    receivers: WaitQueue,
-    senders: WaitQueue,
-    buffer: Buffer<T>,
+pub(super) struct State<T> {
+    pub(super) receivers: WaitQueue,
+    pub(super) senders: WaitQueue,
+    pub(super) buffer: Buffer<T>,
+    /// The capacity without the places that are promised to selected sends (`late`).
+    pub(super) limit: usize,
+    /// Those who wait until an operation is possible and do not perform it.
+    pub(super) watchers: WaitQueue,
+}
+
+impl<T> State<T> {
+    /// Gives the place in the buffer that became free to the first waiting sender.
+    #[inline]
+    pub(super) fn move_up(&mut self) -> Option<Claimed> {
+        if self.senders.is_empty() || !self.buffer.has_slot() {
+            return None;
+        }
+        let sender = self.senders.pop_claimed(SERVED)?;
+        if sender.late {
+            self.limit -= 1;
+        } else {
+            // SAFETY: CH3: the sender's value, moved behind all others.
+            let moved = unsafe { self.buffer.push(sender.data.cast()) };
+            debug_assert!(moved, "has a slot");
+        }
+        Some(sender)
+    }
+
+    /// Takes out who is to be made ready once the lock is released (CH5).
+    #[inline]
+    pub(super) fn take_watchers(&mut self) -> GList {
+        let mut list = GList::new();
+        while let Some(watcher) = self.watchers.pop_claimed(SERVED) {
+            list.push(watcher.g);
+        }
+        list
+    }
 }
 
 /// See the module.
 pub(super) struct Channel<T> {
-    state: SpinLock<State<T>>,
+    pub(super) state: SpinLock<State<T>>,
     /// Written under the lock.
     closed: AtomicBool,
     /// Written under the lock (CH4).
@@ -65,8 +104,13 @@ pub(super) struct Channel<T> {
 
 impl<T> Channel<T> {
     pub(super) const fn new(capacity: usize) -> Channel<T> {
-        let (receivers, senders) = (WaitQueue::new(), WaitQueue::new());
-        let state = State { receivers, senders, buffer: Buffer::new() };
+        let state = State {
+            receivers: WaitQueue::new(),
+            senders: WaitQueue::new(),
+            buffer: Buffer::new(),
+            limit: capacity,
+            watchers: WaitQueue::new(),
+        };
         Channel {
             state: SpinLock::new(state),
             closed: AtomicBool::new(false),
@@ -98,6 +142,7 @@ impl<T> Channel<T> {
             // SAFETY: promised by the caller.
             match unsafe { self.start_send(value) } {
                 Start::Ended(outcome) => return outcome,
+                Start::Late(_) => unreachable!("receivers are never late"),
                 Start::WouldBlock(state) => match me.or_else(wait::current_goroutine) {
                     // SAFETY: as above.
                     Some(g) => return unsafe { self.wait_send(state, g, value, until) },
@@ -122,7 +167,7 @@ impl<T> Channel<T> {
         // SAFETY: promised by the caller.
         match unsafe { self.start_send(value) } {
             Start::Ended(outcome) => outcome,
-            Start::WouldBlock(_) => Outcome::NotNow,
+            _ => Outcome::NotNow,
         }
     }
 
@@ -130,8 +175,8 @@ impl<T> Channel<T> {
     unsafe fn start_send(&self, value: *const T) -> Start<'_, T> {
         loop {
             let mut state = self.state.lock();
-            if self.closed.load(Ordering::Relaxed) {
-                return Start::Ended(Outcome::Closed); // written under the lock
+            if self.is_closed_locked() {
+                return Start::Ended(Outcome::Closed);
             }
             if let Some(receiver) = state.receivers.pop_claimed(SERVED) {
                 drop(state); // CH1: the buffer is empty, so this value overtakes none
@@ -140,21 +185,36 @@ impl<T> Channel<T> {
                 ready::ready(receiver.g);
                 return Start::Ended(Outcome::Done);
             }
-            if state.buffer.len() == self.capacity {
+            if state.buffer.len() == state.limit {
                 return Start::WouldBlock(state);
             }
             // SAFETY: the caller's value, given away as `Done`.
             if unsafe { state.buffer.push(value) } {
-                self.len.store(state.buffer.len(), Ordering::Release); // E2
+                self.publish_len(&state);
+                if !state.watchers.is_empty() {
+                    tell_watchers(state);
+                }
                 return Start::Ended(Outcome::Done);
             }
             self.grow(state);
         }
     }
 
+    /// Restores CH4 before the lock is released.
+    #[inline]
+    pub(super) fn publish_len(&self, state: &State<T>) {
+        self.len.store(state.buffer.len(), Ordering::Release); // E2
+    }
+
+    /// Whether it is closed, for who holds the lock.
+    #[inline]
+    pub(super) fn is_closed_locked(&self) -> bool {
+        self.closed.load(Ordering::Relaxed) // written under the lock
+    }
+
     /// Adds a ring to the buffer, made while the lock is free (CH2).
     #[cold]
-    fn grow(&self, state: SpinGuard<'_, State<T>>) {
+    pub(super) fn grow(&self, state: SpinGuard<'_, State<T>>) {
         let slots = state.buffer.next_size(self.capacity);
         drop(state);
         let ring = Ring::with_slots(slots);
@@ -175,7 +235,7 @@ impl<T> Channel<T> {
         // SAFETY: `end` unlinks it if it was not popped; both are on this frame until then.
         let outcome = unsafe {
             state.senders.push_back(&node);
-            wait::park_in(&self.state, state, &wait, until, WaitReason::ChanSend)
+            park_telling(&self.state, state, &wait, until, WaitReason::ChanSend)
         };
         self.end(outcome, &node, |state| &mut state.senders)
     }
@@ -191,9 +251,18 @@ impl<T> Channel<T> {
             // SAFETY: promised by the caller.
             match unsafe { self.start_recv(out) } {
                 Start::Ended(outcome) => return outcome,
+                // SAFETY: as above.
+                Start::Late(sender) => match unsafe { late::await_value(sender, out.cast()) } {
+                    true => return Outcome::Done,
+                    false => continue,
+                },
                 Start::WouldBlock(state) => match me.or_else(wait::current_goroutine) {
                     // SAFETY: as above.
-                    Some(g) => return unsafe { self.wait_recv(state, g, out, until) },
+                    Some(g) => match unsafe { self.wait_recv(state, g, out, until) } {
+                        // Closed, or a selected send was given up: look again.
+                        Outcome::Closed => {}
+                        outcome => return outcome,
+                    },
                     None => {
                         drop(state); // a thread's first wait allocates (CH2)
                         me = Some(park::current());
@@ -212,10 +281,17 @@ impl<T> Channel<T> {
         if self.capacity != 0 && self.len() == 0 && !self.is_closed() {
             return Outcome::NotNow;
         }
-        // SAFETY: promised by the caller.
-        match unsafe { self.start_recv(out) } {
-            Start::Ended(outcome) => outcome,
-            Start::WouldBlock(_) => Outcome::NotNow,
+        loop {
+            // SAFETY: promised by the caller.
+            match unsafe { self.start_recv(out) } {
+                Start::Ended(outcome) => return outcome,
+                Start::WouldBlock(_) => return Outcome::NotNow,
+                // SAFETY: as above.
+                Start::Late(sender) => match unsafe { late::await_value(sender, out.cast()) } {
+                    true => return Outcome::Done,
+                    false => {}
+                },
+            }
         }
     }
 
@@ -225,29 +301,35 @@ impl<T> Channel<T> {
         if state.buffer.len() != 0 {
             // SAFETY: not empty; the caller's room.
             let spent = unsafe { state.buffer.pop(out) };
-            let sender = state.senders.pop_claimed(SERVED);
-            if let Some(sender) = &sender {
-                // SAFETY: CH3: the sender's value, moved behind all others.
-                let moved = unsafe { state.buffer.push(sender.data.cast()) };
-                debug_assert!(moved, "BF2: a full buffer has room after a pop");
+            let sender = state.move_up();
+            self.publish_len(&state);
+            // BF2: a full buffer has a slot after a pop, but one with promised places is not full.
+            let stuck = sender.is_none() && !state.senders.is_empty();
+            if state.watchers.is_empty() {
+                drop(state);
+            } else {
+                tell_watchers(state);
             }
-            self.len.store(state.buffer.len(), Ordering::Release); // E2
-            drop(state);
             drop(spent);
             if let Some(sender) = sender {
                 ready::ready(sender.g);
+            } else if stuck {
+                self.fill();
             }
             return Start::Ended(Outcome::Done);
         }
         if let Some(sender) = state.senders.pop_claimed(SERVED) {
-            drop(state); // CH1: empty and yet full: there is no buffer, only this value
+            drop(state); // CH1: empty and yet no place: there is only this value
+            if sender.late {
+                return Start::Late(sender);
+            }
             // SAFETY: CH3: the sender's value.
             unsafe { out.copy_from_nonoverlapping(sender.data.cast(), 1) };
             ready::ready(sender.g);
             return Start::Ended(Outcome::Done);
         }
-        if self.closed.load(Ordering::Relaxed) {
-            return Start::Ended(Outcome::Closed); // written under the lock
+        if self.is_closed_locked() {
+            return Start::Ended(Outcome::Closed);
         }
         Start::WouldBlock(state)
     }
@@ -265,7 +347,7 @@ impl<T> Channel<T> {
         // SAFETY: `end` unlinks it if it was not popped; both are on this frame until then.
         let outcome = unsafe {
             state.receivers.push_back(&node);
-            wait::park_in(&self.state, state, &wait, until, WaitReason::ChanRecv)
+            park_telling(&self.state, state, &wait, until, WaitReason::ChanRecv)
         };
         self.end(outcome, &node, |state| &mut state.receivers)
     }
@@ -292,14 +374,15 @@ impl<T> Channel<T> {
     pub(super) fn close(&self) -> bool {
         {
             let _state = self.state.lock();
-            if self.closed.load(Ordering::Relaxed) {
-                return false; // written under the lock
+            if self.is_closed_locked() {
+                return false;
             }
             self.closed.store(true, Ordering::Release); // E1
         }
         wait::wake_all(&self.state, |state| {
             let receiver = state.receivers.pop_claimed(OTHER);
-            receiver.or_else(|| state.senders.pop_claimed(OTHER))
+            let waiter = receiver.or_else(|| state.senders.pop_claimed(OTHER));
+            waiter.or_else(|| state.watchers.pop_claimed(SERVED))
         });
         true
     }
@@ -312,6 +395,42 @@ impl<T> Channel<T> {
         self.len.store(0, Ordering::Release); // E2
         std::mem::replace(&mut state.buffer, Buffer::new())
     }
+}
+
+/// Readies the watchers, and unlocks before (CH2, CH5).
+#[cold]
+pub(super) fn tell_watchers<T>(mut state: SpinGuard<'_, State<T>>) {
+    let mut watchers = state.take_watchers();
+    drop(state);
+    ready::ready_list(&mut watchers);
+}
+
+/// As `wait::park_in`; that somebody waits may be what a watcher waits for (CH5).
+///
+/// # Safety
+/// As `wait::park_in`.
+#[inline]
+unsafe fn park_telling<T>(
+    lock: &SpinLock<State<T>>,
+    mut state: SpinGuard<'_, State<T>>,
+    wait: &Wait,
+    until: Until<'_>,
+    reason: WaitReason,
+) -> usize {
+    if state.watchers.is_empty() {
+        // SAFETY: promised by the caller.
+        return unsafe { wait::park_in(lock, state, wait, until, reason) };
+    }
+    let mut watchers = state.take_watchers();
+    let _held = ManuallyDrop::new(state);
+    let raw = lock.raw();
+    let commit = move || {
+        // SAFETY: the lock is held, its guard forgotten; commits run once.
+        unsafe { raw.unlock() };
+        ready::ready_list(&mut watchers);
+    };
+    // SAFETY: promised by the caller.
+    unsafe { wait::park_queued(wait, until, reason, commit) }
 }
 
 /// Moves a value through `send`-like operations: `Ok` if it was given away.

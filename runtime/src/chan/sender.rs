@@ -45,7 +45,7 @@ impl<T> Sender<T> {
     }
 
     #[inline]
-    fn channel(&self) -> &Channel<T> {
+    pub(super) fn channel(&self) -> &Channel<T> {
         self.shared()
     }
 
@@ -109,7 +109,7 @@ impl<T> Sender<T> {
     /// assert!(tx.send_timeout(2, Duration::from_millis(1)).unwrap_err().is_timeout());
     /// ```
     pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        self.send_until(value, (!timeout.is_zero()).then(|| Until::timeout(timeout)))
+        self.send_until(value, Until::unless_zero(timeout))
     }
 
     /// As [`send`](Sender::send), waiting until `deadline` at most; one in the past only tries.
