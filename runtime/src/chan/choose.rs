@@ -196,7 +196,7 @@ fn run<'a, 's>(
         let me = *me.get_or_insert_with(park::current);
         let wait = Wait::new(me);
         match enter(cases, order, goal, until, &wait) {
-            Entered::Possible(index) => first = Some(index),
+            Entered::Possible => {}
             Entered::Ended(TIMED_OUT) if until.is_none() => return Err(Outcome::NotNow),
             Entered::Ended(TIMED_OUT) => {
                 over = until.is_some_and(|until| until.deadline <= clock::now());
@@ -215,8 +215,8 @@ fn run<'a, 's>(
 
 /// How looking at all of them together ended.
 enum Entered {
-    /// This one was possible.
-    Possible(usize),
+    /// One was possible.
+    Possible,
     /// It was waited, or not (`TIMED_OUT`).
     Ended(usize),
 }
@@ -229,7 +229,8 @@ fn enter(
     until: Option<Until<'_>>,
     wait: &Wait,
 ) -> Entered {
-    order.sort_unstable_by_key(|&i| cases[i].lock.addr());
+    // Stable: the random order of operations on one channel is that of their nodes.
+    order.sort_by_key(|&i| cases[i].lock.addr());
     let mut deadline = until.map_or(NEVER, |until| until.deadline);
     for (i, case) in cases.iter_mut().enumerate() {
         deadline = deadline.min(case.port.deadline());
@@ -241,14 +242,14 @@ fn enter(
     let cases = &*cases;
     each_lock(cases, order, |lock, _| lock.lock());
     // SAFETY: all are locked.
-    let possible = cases.iter().position(|case| unsafe { case.is_possible() });
-    let Some(until) = until.filter(|_| possible.is_none()) else {
+    let possible = cases.iter().any(|case| unsafe { case.is_possible() });
+    let Some(until) = until.filter(|_| !possible) else {
         // SAFETY: locked above.
         unsafe { unlock_all(cases, order) };
-        return possible.map_or(Entered::Ended(TIMED_OUT), Entered::Possible);
+        return if possible { Entered::Possible } else { Entered::Ended(TIMED_OUT) };
     };
     let mut watchers = GList::new();
-    for case in cases {
+    for case in order.iter().map(|&i| &cases[i]) {
         let (Some(_), Some(node)) = (case.spin(), &case.node) else { continue };
         // SAFETY: locked; the node stays there, in the caller's cases, and is unlinked below.
         unsafe {
