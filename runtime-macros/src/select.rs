@@ -45,7 +45,8 @@ struct Default {
     body: Expr,
 }
 
-/// What `select!` expands to: an expression of the type of the bodies.
+/// What `select!` expands to: an expression of the type of the bodies, which are in it as they are
+/// (SL2).
 pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
     Ok(Parser::parse2(parse, input)?.build())
 }
@@ -138,7 +139,9 @@ fn parse_pattern(input: ParseStream) -> Result<TokenStream> {
     if input.peek(Token![=>]) {
         return Err(input.error("missing pattern after `->`"));
     }
-    Ok(Pat::parse_multi_with_leading_vert(input)?.into_token_stream())
+    let pattern = Pat::parse_multi_with_leading_vert(input)?;
+    // A `let` wants parentheses around alternatives.
+    Ok(if matches!(pattern, Pat::Or(_)) { quote!((#pattern)) } else { quote!(#pattern) })
 }
 
 /// `=> body`, and the comma after it, which a block need not have.
@@ -255,34 +258,28 @@ impl Select {
                 }
             });
         }
-        let arms = quote! {
-            match #chosen.index() {
-                #(#arms)*
-                _ => ::core::unreachable!("there is no such operation"),
+        let run = match &self.default {
+            None => quote!(#expand::select(&mut #all, #biased)),
+            Some(Default { timeout: None, .. }) => quote!(#expand::try_select(&mut #all, #biased)),
+            Some(Default { timeout: Some(timeout), .. }) => {
+                quote!(#expand::select_timeout(&mut #all, #biased, #timeout))
             }
         };
-        let run = match &self.default {
-            None => quote! {
-                let #chosen = #expand::select(&mut #all, #biased);
-                #arms
-            },
-            Some(Default { timeout, body }) => {
-                let run = match timeout {
-                    None => quote!(#expand::try_select(&mut #all, #biased)),
-                    Some(timeout) => quote!(#expand::select_timeout(&mut #all, #biased, #timeout)),
-                };
-                quote! {
-                    match #run {
-                        ::core::option::Option::None => #body,
-                        ::core::option::Option::Some(#chosen) => #arms,
-                    }
-                }
-            }
+        let otherwise = match &self.default {
+            None => quote!(::core::unreachable!("a select without default chooses an operation")),
+            Some(Default { body, .. }) => body.into_token_stream(),
         };
         quote!({
             #slots
             let mut #all = [#(#cases),*];
-            #run
+            let #chosen = #run;
+            match #chosen.index() {
+                #(#arms)*
+                _ => {
+                    ::core::mem::drop(#chosen);
+                    #otherwise
+                }
+            }
         })
     }
 }
@@ -291,3 +288,6 @@ impl Select {
 fn handle_name(i: usize) -> Ident {
     made_up("handle", i)
 }
+
+#[cfg(test)]
+mod tests;

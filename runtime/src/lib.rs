@@ -50,8 +50,6 @@ mod wait;
 pub mod chan;
 #[cfg(not(loom))]
 pub mod net;
-#[cfg(not(loom))]
-mod select_macro;
 
 #[cfg(not(loom))]
 pub use goroutine::{

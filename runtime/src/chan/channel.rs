@@ -1,7 +1,7 @@
 //! Job: one channel: its lock, its buffer and its waiters; what sending, receiving and closing do.
 //! Layer: L3 (blocking)
-//! Not here: handles (`sender`, `receiver`) and their count (`share`), the buffer's memory
-//!   (`buffer`), operations in two steps (`late`).
+//! Not here: handles (`sender`, `receiver`) and their count (`share`), what the lock guards
+//!   (`state`), sending in two steps (`two_step`).
 //! Invariants
 //!   CH1  Receivers wait only while the buffer is empty, senders only while it has no free place
 //!        (`limit`), nobody once the channel is closed (but `close` may not have reached everybody
@@ -10,7 +10,6 @@
 //!   CH3  Whoever puts a value into a receiver's slot, or takes it from a sender's, has popped that
 //!        waiter (WQ3 of `wait`) and moves the value exactly once.
 //!   CH4  `len` equals the buffer's length whenever the lock is free.
-//!   CH5  Whatever may make an operation possible takes all watchers out and readies them.
 //! Orderings
 //!   E1  close: closed.store(Release) -> closed.load(Acquire)   what came before the close is seen
 //!   E2  lock-free failures load `len` (Acquire), then `closed`: a channel that is seen open was
@@ -24,9 +23,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::buffer::{Buffer, Ring};
 use super::late;
+use super::state::{State, park_telling, tell_watchers};
 use crate::sched::claim::{CANCELLED, TIMED_OUT, Wait};
 use crate::sched::g::{GRef, WaitReason};
-use crate::sched::list::GList;
 use crate::sched::{park, ready};
 use crate::sys::lock::{SpinGuard, SpinLock};
 use crate::wait::{self, Claimed, Node, OTHER, OUTCOME_SERVED, SERVED, Until, WaitQueue};
@@ -53,45 +52,6 @@ enum Start<'a, T> {
     WouldBlock(SpinGuard<'a, State<T>>),
 }
 
-pub(super) struct State<T> {
-    pub(super) receivers: WaitQueue,
-    pub(super) senders: WaitQueue,
-    pub(super) buffer: Buffer<T>,
-    /// The capacity without the places that are promised to selected sends (`late`).
-    pub(super) limit: usize,
-    /// Those who wait until an operation is possible and do not perform it.
-    pub(super) watchers: WaitQueue,
-}
-
-impl<T> State<T> {
-    /// Gives the place in the buffer that became free to the first waiting sender.
-    #[inline]
-    pub(super) fn move_up(&mut self) -> Option<Claimed> {
-        if self.senders.is_empty() || !self.buffer.has_slot() {
-            return None;
-        }
-        let sender = self.senders.pop_claimed(SERVED)?;
-        if sender.late {
-            self.limit -= 1;
-        } else {
-            // SAFETY: CH3: the sender's value, moved behind all others.
-            let moved = unsafe { self.buffer.push(sender.data.cast()) };
-            debug_assert!(moved, "has a slot");
-        }
-        Some(sender)
-    }
-
-    /// Takes out who is to be made ready once the lock is released (CH5).
-    #[inline]
-    pub(super) fn take_watchers(&mut self) -> GList {
-        let mut list = GList::new();
-        while let Some(watcher) = self.watchers.pop_claimed(SERVED) {
-            list.push(watcher.g);
-        }
-        list
-    }
-}
-
 /// See the module.
 pub(super) struct Channel<T> {
     pub(super) state: SpinLock<State<T>>,
@@ -104,15 +64,8 @@ pub(super) struct Channel<T> {
 
 impl<T> Channel<T> {
     pub(super) const fn new(capacity: usize) -> Channel<T> {
-        let state = State {
-            receivers: WaitQueue::new(),
-            senders: WaitQueue::new(),
-            buffer: Buffer::new(),
-            limit: capacity,
-            watchers: WaitQueue::new(),
-        };
         Channel {
-            state: SpinLock::new(state),
+            state: SpinLock::new(State::new(capacity)),
             closed: AtomicBool::new(false),
             len: AtomicUsize::new(0),
             capacity,
@@ -395,42 +348,6 @@ impl<T> Channel<T> {
         self.len.store(0, Ordering::Release); // E2
         std::mem::replace(&mut state.buffer, Buffer::new())
     }
-}
-
-/// Readies the watchers, and unlocks before (CH2, CH5).
-#[cold]
-pub(super) fn tell_watchers<T>(mut state: SpinGuard<'_, State<T>>) {
-    let mut watchers = state.take_watchers();
-    drop(state);
-    ready::ready_list(&mut watchers);
-}
-
-/// As `wait::park_in`; that somebody waits may be what a watcher waits for (CH5).
-///
-/// # Safety
-/// As `wait::park_in`.
-#[inline]
-unsafe fn park_telling<T>(
-    lock: &SpinLock<State<T>>,
-    mut state: SpinGuard<'_, State<T>>,
-    wait: &Wait,
-    until: Until<'_>,
-    reason: WaitReason,
-) -> usize {
-    if state.watchers.is_empty() {
-        // SAFETY: promised by the caller.
-        return unsafe { wait::park_in(lock, state, wait, until, reason) };
-    }
-    let mut watchers = state.take_watchers();
-    let _held = ManuallyDrop::new(state);
-    let raw = lock.raw();
-    let commit = move || {
-        // SAFETY: the lock is held, its guard forgotten; commits run once.
-        unsafe { raw.unlock() };
-        ready::ready_list(&mut watchers);
-    };
-    // SAFETY: promised by the caller.
-    unsafe { wait::park_queued(wait, until, reason, commit) }
 }
 
 /// Moves a value through `send`-like operations: `Ok` if it was given away.

@@ -72,7 +72,7 @@ impl<'a, 's> Case<'a, 's> {
 }
 
 /// A decided operation; dropping it gives it up.
-pub struct Chosen<'a> {
+pub(super) struct Chosen<'a> {
     pub(super) index: usize,
     pub(super) port: &'a dyn Port,
     grant: Option<Grant>,
@@ -253,7 +253,7 @@ fn enter(
         let (Some(_), Some(node)) = (case.spin(), &case.node) else { continue };
         // SAFETY: locked; the node stays there, in the caller's cases, and is unlinked below.
         unsafe {
-            while goal == Goal::Perform // CH5 of `channel`
+            while goal == Goal::Perform // CW1
                 && let Some(watcher) = case.port.queue(Goal::Watch).pop_claimed(wait::SERVED)
             {
                 watchers.push(watcher.g);
@@ -272,6 +272,7 @@ fn enter(
     // SAFETY: every queue with a node is locked until the commit; who pops a node readies us.
     let outcome =
         unsafe { wait::park_queued(wait, Until { deadline, ..until }, WaitReason::Select, commit) };
+    // CS3: nobody finds the nodes any more.
     each_lock(cases, order, |lock, same| {
         lock.lock();
         for &i in same {

@@ -7,9 +7,8 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::time::Duration;
 
-use super::channel::Outcome;
-use super::choose::{self, Bias};
-pub use super::choose::{Case, Chosen};
+pub use super::choose::Case;
+use super::choose::{self, Bias, Chosen};
 use super::error::{RecvError, SendError};
 use super::port;
 use super::receiver::Receiver;
@@ -41,27 +40,32 @@ pub fn send<'a, T>(sender: &'a Sender<T>) -> Case<'a, 'static> {
     Case::new(sender, ptr::null_mut(), ptr::null_mut())
 }
 
-fn bias(biased: bool) -> Bias {
-    if biased { Bias::First } else { Bias::None }
+/// What was chosen, if anything was.
+///
+/// Every arm consumes it before its body, which may then move or change the handles: so there is one
+/// type for both cases, rather than an `Option` that a `match` would keep.
+pub struct Picked<'a>(Option<Chosen<'a>>);
+
+impl std::fmt::Debug for Picked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Picked({})", self.index())
+    }
 }
 
-fn choose<'a>(
-    cases: &mut [Case<'a, '_>],
-    biased: bool,
-    until: Option<Until<'_>>,
-) -> Result<Chosen<'a>, Outcome> {
+fn pick<'a>(cases: &mut [Case<'a, '_>], biased: bool, until: Option<Until<'_>>) -> Picked<'a> {
+    let bias = if biased { Bias::First } else { Bias::None };
     // SAFETY: a case of a receive has a slot of its receiver's type.
-    unsafe { choose::choose(cases, bias(biased), until) }
+    Picked(unsafe { choose::choose(cases, bias, until) }.ok())
 }
 
 /// Without `default`.
-pub fn select<'a>(cases: &mut [Case<'a, '_>], biased: bool) -> Chosen<'a> {
-    choose(cases, biased, Some(Until::FOREVER)).ok().expect("nothing else ends the wait")
+pub fn select<'a>(cases: &mut [Case<'a, '_>], biased: bool) -> Picked<'a> {
+    pick(cases, biased, Some(Until::FOREVER))
 }
 
 /// With `default`.
-pub fn try_select<'a>(cases: &mut [Case<'a, '_>], biased: bool) -> Option<Chosen<'a>> {
-    choose(cases, biased, None).ok()
+pub fn try_select<'a>(cases: &mut [Case<'a, '_>], biased: bool) -> Picked<'a> {
+    pick(cases, biased, None)
 }
 
 /// With `default(timeout)`.
@@ -69,19 +73,18 @@ pub fn select_timeout<'a>(
     cases: &mut [Case<'a, '_>],
     biased: bool,
     timeout: Duration,
-) -> Option<Chosen<'a>> {
-    choose(cases, biased, Until::unless_zero(timeout)).ok()
+) -> Picked<'a> {
+    pick(cases, biased, Until::unless_zero(timeout))
 }
 
-impl Chosen<'_> {
-    /// Which case it is.
+impl Picked<'_> {
+    /// Which case it is; `usize::MAX` if none.
     pub fn index(&self) -> usize {
-        self.index
+        self.0.as_ref().map_or(usize::MAX, |chosen| chosen.index)
     }
 
     /// Completes a receive.
     pub fn recv<T>(self, slot: &mut Slot<T>) -> Result<T, RecvError> {
-        drop(self);
         if !std::mem::take(&mut slot.filled) {
             return Err(RecvError);
         }
@@ -91,7 +94,8 @@ impl Chosen<'_> {
 
     /// Completes a send.
     pub fn send<T>(self, sender: &Sender<T>, value: T) -> Result<(), SendError<T>> {
-        assert!(ptr::addr_eq(self.port, sender), "a sender that was not selected");
-        port::complete(sender, self.into_grant(), value).map_err(SendError)
+        let chosen = self.0.filter(|chosen| ptr::addr_eq(chosen.port, sender));
+        let chosen = chosen.expect("the sender that was selected");
+        port::complete(sender, chosen.into_grant(), value).map_err(SendError)
     }
 }

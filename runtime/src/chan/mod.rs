@@ -44,9 +44,11 @@ mod receiver;
 mod room;
 mod select;
 mod select_error;
+mod select_macro;
 mod selected;
 mod sender;
 mod share;
+mod state;
 mod two_step;
 
 use std::time::{Duration, Instant};

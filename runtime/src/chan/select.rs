@@ -2,7 +2,7 @@
 //! Layer: L3 (blocking)
 //! Not here: `select!` (`expand`), the selection (`choose`).
 //! Invariants
-//!   SE1  `cases` and `added` go together: what is at one position belongs to one operation.
+//!   DS1  `cases` and `added` go together: what is at one position belongs to one operation.
 
 use std::alloc::Layout;
 use std::fmt;
@@ -157,7 +157,7 @@ impl<'a> Select<'a> {
         }
         // SAFETY: every slot is the room for its channel's values.
         let chosen: Chosen<'a> = unsafe { choose::choose(&mut self.cases, self.bias, until)? };
-        let added = &mut self.added[chosen.index];
+        let added = &mut self.added[chosen.index]; // DS1
         let fresh = Room::new(added.room.layout());
         let room = std::mem::replace(&mut added.room, fresh);
         Ok(SelectedOperation::new(added.index, chosen, room))

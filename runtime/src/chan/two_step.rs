@@ -6,8 +6,9 @@
 //!   TS1  `limit` of a channel is its capacity less the places that decided sends were promised
 //!        (LT1 of `late`) and have not used or given back.
 
-use super::channel::{self, Channel, Outcome, State};
+use super::channel::{Channel, Outcome};
 use super::late::Grant;
+use super::state::{self, State};
 use crate::sched::ready;
 use crate::sys::lock::RawSpin;
 use crate::wait::{SERVED, WaitQueue};
@@ -16,7 +17,7 @@ impl<T> Channel<T> {
     /// Decides a send, if that is possible at once.
     pub(super) fn decide_send(&self) -> Option<Grant> {
         if self.capacity() != 0 && self.len() >= self.capacity() && !self.is_closed() {
-            return None; // E2 of `channel`
+            return None; // as `try_send`
         }
         let mut state = self.state.lock();
         if self.is_closed_locked() {
@@ -74,7 +75,7 @@ impl<T> Channel<T> {
             if unsafe { state.buffer.push(value) } {
                 state.limit += 1;
                 self.publish_len(&state);
-                channel::tell_watchers(state);
+                state::tell_watchers(state);
                 return Outcome::Done;
             }
             self.grow(state);
@@ -93,7 +94,7 @@ impl<T> Channel<T> {
     fn give_place_back(&self) {
         let mut state = self.state.lock();
         state.limit += 1;
-        channel::tell_watchers(state);
+        state::tell_watchers(state);
         self.fill();
     }
 
@@ -112,7 +113,7 @@ impl<T> Channel<T> {
             }
             let sender = state.move_up();
             self.publish_len(&state);
-            channel::tell_watchers(state);
+            state::tell_watchers(state);
             if let Some(sender) = sender {
                 ready::ready(sender.g);
             }

@@ -62,7 +62,7 @@ pub(super) unsafe fn park_until(
     unlock: impl FnOnce(),
 ) -> usize {
     let node = Node::new(wait, ptr::null_mut(), CANCELLED, false);
-    let mut queue = cancel.lock.lock();
+    let mut queue = cancel.lock.lock(); // WT1
     if cancel.fired.load(Ordering::Relaxed) {
         drop(queue); // written under the lock (CN1)
         // All other nodes are under locks of ours: there is nobody to lose to.

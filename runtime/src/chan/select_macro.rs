@@ -1,6 +1,6 @@
 //! Job: the macros `select!` and `select_biased!`.
-//! Layer: L4 (API)
-//! Not here: parsing the arms (`gusty-macros`), what they expand to calls of (`chan::expand`).
+//! Layer: L3 (blocking)
+//! Not here: parsing the arms (`gusty-macros`), what they expand to calls of (`expand`).
 
 /// Waits until one of several channel operations is possible, performs it and evaluates to its arm.
 ///
