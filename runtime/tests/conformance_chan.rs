@@ -134,10 +134,10 @@ fn row_17_first_in_first_out() {
 
     let (tx, rx) = chan::bounded(0);
     for i in 0..10 {
-        let before = gusty::runtime::dump().matches("[chan send]").count();
         let tx = tx.clone();
-        go!(move || tx.send(i).unwrap());
-        until(|| gusty::runtime::dump().matches("[chan send]").count() > before);
+        let sender = spawn(move || tx.send(i).unwrap());
+        let line = format!("goroutine {} [chan send]", sender.goroutine().id());
+        until(|| gusty::runtime::dump().contains(&line));
     }
     assert!((0..10).all(|i| rx.recv() == Ok(i)));
 }
