@@ -7,7 +7,7 @@ mod common;
 use common::{until, watched};
 use gusty::chan::{self, Receiver, RecvError, Select, SendError, Sender, TryRecvError};
 use gusty::{go, select, select_biased, spawn, yield_now};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -21,14 +21,9 @@ fn until_selecting(n: usize) {
 }
 
 /// Tests that look for a parked select must not see those of others.
-fn alone<T: Send>(name: &str, f: impl FnOnce() -> T + Send) -> T {
+fn alone(name: &str, f: impl FnOnce()) {
     let _one = common::alone();
-    watched(name, || {
-        gusty::scope(|s| match s.spawn(f).join() {
-            Ok(value) => value,
-            Err(panic) => resume_unwind(panic),
-        })
-    })
+    watched(name, f);
 }
 
 fn gave_up() -> bool {

@@ -205,9 +205,10 @@ impl<T> Channel<T> {
             match unsafe { self.start_recv(out) } {
                 Start::Ended(outcome) => return outcome,
                 // SAFETY: as above.
-                Start::Late(sender) => match unsafe { late::await_value(sender, out.cast()) } {
-                    true => return Outcome::Done,
-                    false => continue,
+                Start::Late(sender) => unsafe {
+                    if late::await_value(sender, out.cast()) {
+                        return Outcome::Done;
+                    }
                 },
                 Start::WouldBlock(state) => match me.or_else(wait::current_goroutine) {
                     // SAFETY: as above.
@@ -240,9 +241,10 @@ impl<T> Channel<T> {
                 Start::Ended(outcome) => return outcome,
                 Start::WouldBlock(_) => return Outcome::NotNow,
                 // SAFETY: as above.
-                Start::Late(sender) => match unsafe { late::await_value(sender, out.cast()) } {
-                    true => return Outcome::Done,
-                    false => {}
+                Start::Late(sender) => unsafe {
+                    if late::await_value(sender, out.cast()) {
+                        return Outcome::Done;
+                    }
                 },
             }
         }
