@@ -1,6 +1,7 @@
-//! Job: the macros of `gusty` that must understand Rust syntax: `go!`, `#[main]` and `#[test]`.
-//! Not here: anything `macro_rules!` can do (`select!`), and all behaviour: an expansion is one call
-//! of a function of `gusty`.
+//! Job: the macros of `gusty` that must understand Rust syntax: `go!`, the arms of `select!`,
+//!   `#[main]` and `#[test]`.
+//! Not here: anything `macro_rules!` can do, and all behaviour: an expansion consists of calls of
+//!   functions of `gusty`.
 //!
 //! Every macro is a function on `proc_macro2` tokens in its own file, tested there; this file only
 //! converts and documents. Use the macros through `gusty`, which re-exports them.
@@ -8,6 +9,7 @@
 mod entry;
 mod go;
 mod options;
+mod select;
 
 use proc_macro::TokenStream;
 
@@ -76,6 +78,13 @@ use proc_macro::TokenStream;
 #[proc_macro]
 pub fn go(input: TokenStream) -> TokenStream {
     expansion(go::expand(input.into()))
+}
+
+/// The arms of `gusty::select!`, which passes the path of `gusty` and whether the choice is biased.
+#[doc(hidden)]
+#[proc_macro]
+pub fn select_arms(input: TokenStream) -> TokenStream {
+    expansion(select::expand(input.into()))
 }
 
 /// Runs `fn main()` as goroutine 1. As in Go, the process ends when it returns.

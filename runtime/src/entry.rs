@@ -1,4 +1,5 @@
-//! Job: what the macros expand to: the main goroutine, test goroutines, `go!` with options.
+//! Job: what the macros expand to: the main goroutine, test goroutines, `go!` with options, the arms
+//!   of `select!`.
 //! Layer: L4 (API)
 //! Not here: parsing (`gusty-macros`). Nothing in this module is for users to call by name.
 
@@ -13,6 +14,8 @@ use crate::config;
 use crate::runtime;
 use crate::stack::SizeClass;
 use crate::task::{JoinHandle, Settings, start};
+
+pub use gusty_macros::select_arms;
 
 /// Options of `#[gusty::main]`.
 #[derive(Debug)]

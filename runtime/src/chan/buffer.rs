@@ -104,6 +104,12 @@ impl<T> Buffer<T> {
         true
     }
 
+    /// Whether the next `push` succeeds.
+    pub(super) fn has_slot(&self) -> bool {
+        // SAFETY: null or a ring of ours.
+        unsafe { self.last.as_ref() }.is_some_and(|ring| !ring.is_full())
+    }
+
     /// Moves the oldest value to `out`; returns a ring to free once the lock is released.
     ///
     /// # Safety

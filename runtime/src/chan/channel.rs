@@ -1,10 +1,11 @@
 //! Job: one channel: its lock, its buffer and its waiters; what sending, receiving and closing do.
 //! Layer: L3 (blocking)
-//! Not here: handles (`sender`, `receiver`) and their count (`share`), the buffer's memory
-//!   (`buffer`).
+//! Not here: handles (`sender`, `receiver`) and their count (`share`), what the lock guards
+//!   (`state`), sending in two steps (`two_step`).
 //! Invariants
-//!   CH1  Receivers wait only while the buffer is empty, senders only while it is full, nobody once
-//!        the channel is closed (but `close` may not have reached everybody yet).
+//!   CH1  Receivers wait only while the buffer is empty, senders only while it has no free place
+//!        (`limit`), nobody once the channel is closed (but `close` may not have reached everybody
+//!        yet). Both queues hold somebody only if a select waits in both.
 //!   CH2  No user code (destructors), no allocation and no `ready` under the lock.
 //!   CH3  Whoever puts a value into a receiver's slot, or takes it from a sender's, has popped that
 //!        waiter (WQ3 of `wait`) and moves the value exactly once.
@@ -21,12 +22,13 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::buffer::{Buffer, Ring};
-use crate::sched::claim::{TIMED_OUT, Wait};
+use super::late;
+use super::state::{State, park_telling, tell_watchers};
+use crate::sched::claim::{CANCELLED, TIMED_OUT, Wait};
 use crate::sched::g::{GRef, WaitReason};
 use crate::sched::{park, ready};
-use crate::sys::clock::Nanos;
 use crate::sys::lock::{SpinGuard, SpinLock};
-use crate::wait::{self, Node, OTHER, OUTCOME_SERVED, SERVED, WaitQueue};
+use crate::wait::{self, Claimed, Node, OTHER, OUTCOME_SERVED, SERVED, Until, WaitQueue};
 
 /// The capacity that stands for "no bound".
 pub(super) const UNBOUNDED: usize = usize::MAX;
@@ -38,23 +40,21 @@ pub(super) enum Outcome {
     Closed,
     /// Full or empty, now or until the deadline.
     NotNow,
+    /// Full or empty until the wait was called off.
+    Cancelled,
 }
 
 /// What the first, unblocking half of an operation found.
 enum Start<'a, T> {
     Ended(Outcome),
+    /// A sender was taken out that has no value yet.
+    Late(Claimed),
     WouldBlock(SpinGuard<'a, State<T>>),
-}
-
-struct State<T> {
-    receivers: WaitQueue,
-    senders: WaitQueue,
-    buffer: Buffer<T>,
 }
 
 /// See the module.
 pub(super) struct Channel<T> {
-    state: SpinLock<State<T>>,
+    pub(super) state: SpinLock<State<T>>,
     /// Written under the lock.
     closed: AtomicBool,
     /// Written under the lock (CH4).
@@ -64,10 +64,8 @@ pub(super) struct Channel<T> {
 
 impl<T> Channel<T> {
     pub(super) const fn new(capacity: usize) -> Channel<T> {
-        let (receivers, senders) = (WaitQueue::new(), WaitQueue::new());
-        let state = State { receivers, senders, buffer: Buffer::new() };
         Channel {
-            state: SpinLock::new(state),
+            state: SpinLock::new(State::new(capacity)),
             closed: AtomicBool::new(false),
             len: AtomicUsize::new(0),
             capacity,
@@ -86,20 +84,21 @@ impl<T> Channel<T> {
         self.closed.load(Ordering::Acquire) // E1
     }
 
-    /// Sends, waiting for room until `deadline`.
+    /// Sends, waiting for room until `until`.
     ///
     /// # Safety
     /// `value` points to a value, which is given away if the outcome is `Done`, and else kept.
     #[inline]
-    pub(super) unsafe fn send(&self, value: *mut T, deadline: Nanos) -> Outcome {
+    pub(super) unsafe fn send(&self, value: *mut T, until: Until<'_>) -> Outcome {
         let mut me = None;
         loop {
             // SAFETY: promised by the caller.
             match unsafe { self.start_send(value) } {
                 Start::Ended(outcome) => return outcome,
+                Start::Late(_) => unreachable!("receivers are never late"),
                 Start::WouldBlock(state) => match me.or_else(wait::current_goroutine) {
                     // SAFETY: as above.
-                    Some(g) => return unsafe { self.wait_send(state, g, value, deadline) },
+                    Some(g) => return unsafe { self.wait_send(state, g, value, until) },
                     None => {
                         drop(state); // a thread's first wait allocates (CH2)
                         me = Some(park::current());
@@ -121,7 +120,7 @@ impl<T> Channel<T> {
         // SAFETY: promised by the caller.
         match unsafe { self.start_send(value) } {
             Start::Ended(outcome) => outcome,
-            Start::WouldBlock(_) => Outcome::NotNow,
+            _ => Outcome::NotNow,
         }
     }
 
@@ -129,8 +128,8 @@ impl<T> Channel<T> {
     unsafe fn start_send(&self, value: *const T) -> Start<'_, T> {
         loop {
             let mut state = self.state.lock();
-            if self.closed.load(Ordering::Relaxed) {
-                return Start::Ended(Outcome::Closed); // written under the lock
+            if self.is_closed_locked() {
+                return Start::Ended(Outcome::Closed);
             }
             if let Some(receiver) = state.receivers.pop_claimed(SERVED) {
                 drop(state); // CH1: the buffer is empty, so this value overtakes none
@@ -139,21 +138,36 @@ impl<T> Channel<T> {
                 ready::ready(receiver.g);
                 return Start::Ended(Outcome::Done);
             }
-            if state.buffer.len() == self.capacity {
+            if state.buffer.len() == state.limit {
                 return Start::WouldBlock(state);
             }
             // SAFETY: the caller's value, given away as `Done`.
             if unsafe { state.buffer.push(value) } {
-                self.len.store(state.buffer.len(), Ordering::Release); // E2
+                self.publish_len(&state);
+                if !state.watchers.is_empty() {
+                    tell_watchers(state);
+                }
                 return Start::Ended(Outcome::Done);
             }
             self.grow(state);
         }
     }
 
+    /// Restores CH4 before the lock is released.
+    #[inline]
+    pub(super) fn publish_len(&self, state: &State<T>) {
+        self.len.store(state.buffer.len(), Ordering::Release); // E2
+    }
+
+    /// Whether it is closed, for who holds the lock.
+    #[inline]
+    pub(super) fn is_closed_locked(&self) -> bool {
+        self.closed.load(Ordering::Relaxed) // written under the lock
+    }
+
     /// Adds a ring to the buffer, made while the lock is free (CH2).
     #[cold]
-    fn grow(&self, state: SpinGuard<'_, State<T>>) {
+    pub(super) fn grow(&self, state: SpinGuard<'_, State<T>>) {
         let slots = state.buffer.next_size(self.capacity);
         drop(state);
         let ring = Ring::with_slots(slots);
@@ -167,32 +181,42 @@ impl<T> Channel<T> {
         mut state: SpinGuard<'_, State<T>>,
         me: GRef,
         value: *mut T,
-        deadline: Nanos,
+        until: Until<'_>,
     ) -> Outcome {
         let wait = Wait::new(me);
-        let node = Node::single(&wait, value.cast(), deadline);
+        let node = Node::single(&wait, value.cast(), until);
         // SAFETY: `end` unlinks it if it was not popped; both are on this frame until then.
         let outcome = unsafe {
             state.senders.push_back(&node);
-            wait::park_in(&self.state, state, &wait, deadline, WaitReason::ChanSend)
+            park_telling(&self.state, state, &wait, until, WaitReason::ChanSend)
         };
         self.end(outcome, &node, |state| &mut state.senders)
     }
 
-    /// Receives, waiting for a value until `deadline`.
+    /// Receives, waiting for a value until `until`.
     ///
     /// # Safety
     /// `out` has room for a value, which is there if the outcome is `Done`.
     #[inline]
-    pub(super) unsafe fn recv(&self, out: *mut T, deadline: Nanos) -> Outcome {
+    pub(super) unsafe fn recv(&self, out: *mut T, until: Until<'_>) -> Outcome {
         let mut me = None;
         loop {
             // SAFETY: promised by the caller.
             match unsafe { self.start_recv(out) } {
                 Start::Ended(outcome) => return outcome,
+                // SAFETY: as above.
+                Start::Late(sender) => unsafe {
+                    if late::await_value(sender, out.cast()) {
+                        return Outcome::Done;
+                    }
+                },
                 Start::WouldBlock(state) => match me.or_else(wait::current_goroutine) {
                     // SAFETY: as above.
-                    Some(g) => return unsafe { self.wait_recv(state, g, out, deadline) },
+                    Some(g) => match unsafe { self.wait_recv(state, g, out, until) } {
+                        // Closed, or a selected send was given up: look again.
+                        Outcome::Closed => {}
+                        outcome => return outcome,
+                    },
                     None => {
                         drop(state); // a thread's first wait allocates (CH2)
                         me = Some(park::current());
@@ -211,10 +235,18 @@ impl<T> Channel<T> {
         if self.capacity != 0 && self.len() == 0 && !self.is_closed() {
             return Outcome::NotNow;
         }
-        // SAFETY: promised by the caller.
-        match unsafe { self.start_recv(out) } {
-            Start::Ended(outcome) => outcome,
-            Start::WouldBlock(_) => Outcome::NotNow,
+        loop {
+            // SAFETY: promised by the caller.
+            match unsafe { self.start_recv(out) } {
+                Start::Ended(outcome) => return outcome,
+                Start::WouldBlock(_) => return Outcome::NotNow,
+                // SAFETY: as above.
+                Start::Late(sender) => unsafe {
+                    if late::await_value(sender, out.cast()) {
+                        return Outcome::Done;
+                    }
+                },
+            }
         }
     }
 
@@ -224,29 +256,35 @@ impl<T> Channel<T> {
         if state.buffer.len() != 0 {
             // SAFETY: not empty; the caller's room.
             let spent = unsafe { state.buffer.pop(out) };
-            let sender = state.senders.pop_claimed(SERVED);
-            if let Some(sender) = &sender {
-                // SAFETY: CH3: the sender's value, moved behind all others.
-                let moved = unsafe { state.buffer.push(sender.data.cast()) };
-                debug_assert!(moved, "BF2: a full buffer has room after a pop");
+            let sender = state.move_up();
+            self.publish_len(&state);
+            // BF2: a full buffer has a slot after a pop, but one with promised places is not full.
+            let stuck = sender.is_none() && !state.senders.is_empty();
+            if state.watchers.is_empty() {
+                drop(state);
+            } else {
+                tell_watchers(state);
             }
-            self.len.store(state.buffer.len(), Ordering::Release); // E2
-            drop(state);
             drop(spent);
             if let Some(sender) = sender {
                 ready::ready(sender.g);
+            } else if stuck {
+                self.fill();
             }
             return Start::Ended(Outcome::Done);
         }
         if let Some(sender) = state.senders.pop_claimed(SERVED) {
-            drop(state); // CH1: empty and yet full: there is no buffer, only this value
+            drop(state); // CH1: empty and yet no place: there is only this value
+            if sender.late {
+                return Start::Late(sender);
+            }
             // SAFETY: CH3: the sender's value.
             unsafe { out.copy_from_nonoverlapping(sender.data.cast(), 1) };
             ready::ready(sender.g);
             return Start::Ended(Outcome::Done);
         }
-        if self.closed.load(Ordering::Relaxed) {
-            return Start::Ended(Outcome::Closed); // written under the lock
+        if self.is_closed_locked() {
+            return Start::Ended(Outcome::Closed);
         }
         Start::WouldBlock(state)
     }
@@ -257,19 +295,19 @@ impl<T> Channel<T> {
         mut state: SpinGuard<'_, State<T>>,
         me: GRef,
         out: *mut T,
-        deadline: Nanos,
+        until: Until<'_>,
     ) -> Outcome {
         let wait = Wait::new(me);
-        let node = Node::single(&wait, out.cast(), deadline);
+        let node = Node::single(&wait, out.cast(), until);
         // SAFETY: `end` unlinks it if it was not popped; both are on this frame until then.
         let outcome = unsafe {
             state.receivers.push_back(&node);
-            wait::park_in(&self.state, state, &wait, deadline, WaitReason::ChanRecv)
+            park_telling(&self.state, state, &wait, until, WaitReason::ChanRecv)
         };
         self.end(outcome, &node, |state| &mut state.receivers)
     }
 
-    /// After a wait: unlinks the node of one that timed out, and translates.
+    /// After a wait: unlinks the node of one that nobody served, and translates.
     #[inline]
     fn end(
         &self,
@@ -279,9 +317,9 @@ impl<T> Channel<T> {
     ) -> Outcome {
         match outcome {
             OUTCOME_SERVED => Outcome::Done,
-            TIMED_OUT => {
+            TIMED_OUT | CANCELLED => {
                 queue(&mut self.state.lock()).remove(node);
-                Outcome::NotNow
+                if outcome == TIMED_OUT { Outcome::NotNow } else { Outcome::Cancelled }
             }
             _ => Outcome::Closed,
         }
@@ -291,14 +329,15 @@ impl<T> Channel<T> {
     pub(super) fn close(&self) -> bool {
         {
             let _state = self.state.lock();
-            if self.closed.load(Ordering::Relaxed) {
-                return false; // written under the lock
+            if self.is_closed_locked() {
+                return false;
             }
             self.closed.store(true, Ordering::Release); // E1
         }
         wait::wake_all(&self.state, |state| {
             let receiver = state.receivers.pop_claimed(OTHER);
-            receiver.or_else(|| state.senders.pop_claimed(OTHER))
+            let waiter = receiver.or_else(|| state.senders.pop_claimed(OTHER));
+            waiter.or_else(|| state.watchers.pop_claimed(SERVED))
         });
         true
     }

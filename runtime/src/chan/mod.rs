@@ -1,5 +1,5 @@
-//! Channels between goroutines, between threads, and between both: the channel part of
-//! `crossbeam-channel`'s API, with Go's `close`. Select and timer channels are not here yet.
+//! Channels between goroutines, between threads, and between both:
+//! `crossbeam-channel`'s API, with Go's `close`.
 //!
 //! A channel is a FIFO with any number of senders and receivers. [`bounded`] ones hold at most so
 //! many values and make senders wait for room; `bounded(0)` hands each value over in person: the
@@ -30,20 +30,43 @@
 // Job: the module's front: constructors and the list of what is public.
 // Layer: L3 (blocking)
 
+mod alarm;
 mod buffer;
 mod channel;
+mod choose;
 mod error;
+#[doc(hidden)]
+pub mod expand;
+mod iter;
+mod late;
+mod port;
 mod receiver;
+mod room;
+mod select;
+mod select_error;
+mod select_macro;
+mod selected;
 mod sender;
 mod share;
+mod state;
+mod two_step;
 
+use std::time::{Duration, Instant};
+
+use alarm::Alarm;
 use channel::{Channel, UNBOUNDED};
 pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
-pub use receiver::{IntoIter, Iter, Receiver, TryIter};
+pub use iter::{IntoIter, Iter, TryIter};
+pub use receiver::Receiver;
+pub use select::Select;
+pub use select_error::{ReadyTimeoutError, SelectTimeoutError, TryReadyError, TrySelectError};
+pub use selected::SelectedOperation;
 pub use sender::Sender;
 use share::Shared;
+
+pub use crate::{select, select_biased};
 
 /// A channel that holds up to `capacity` values; with 0, each send waits for its receiver.
 ///
@@ -72,4 +95,74 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// ```
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     bounded(UNBOUNDED)
+}
+
+/// A receiver that receives one value: the moment `duration` from now, once it has come.
+///
+/// It costs no goroutine and no timer: who receives waits until then. A moment that is too far away
+/// to be one never comes.
+///
+/// ```
+/// use gusty::{chan, select};
+/// use std::time::Duration;
+///
+/// let (_tx, rx) = chan::unbounded::<u8>();
+/// let timeout = chan::after(Duration::from_millis(1));
+/// select! {
+///     recv(rx) -> _ => unreachable!(),
+///     recv(timeout) -> moment => println!("it is {:?}", moment.unwrap()),
+/// }
+/// ```
+pub fn after(duration: Duration) -> Receiver<Instant> {
+    Instant::now().checked_add(duration).map_or_else(never, at)
+}
+
+/// A receiver that receives one value: the moment `when`, once it has come, or at once if that was
+/// long ago.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// let when = Instant::now() + Duration::from_millis(1);
+/// assert_eq!(gusty::chan::at(when).recv(), Ok(when));
+/// assert!(when <= Instant::now());
+/// ```
+pub fn at(when: Instant) -> Receiver<Instant> {
+    Receiver::of_moments(Alarm::new(when, None))
+}
+
+/// A receiver that never receives anything: an operation of a select that is left out.
+///
+/// ```
+/// use gusty::{chan, select};
+/// use std::time::Duration;
+///
+/// let (tx, rx) = chan::unbounded();
+/// tx.send(1).unwrap();
+/// let patience: Option<Duration> = None;
+/// select! {
+///     recv(rx) -> value => assert_eq!(value, Ok(1)),
+///     recv(patience.map_or_else(chan::never, chan::after)) -> _ => unreachable!(),
+/// }
+/// ```
+pub const fn never<T>() -> Receiver<T> {
+    Receiver::never()
+}
+
+/// A receiver of moments: one every `period`, beginning a period from now.
+///
+/// Moments that nobody received in time are left out: at most one is there to be received, and the
+/// next one comes a period after the last, or, if that is over already, a period after it was
+/// received.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// let period = Duration::from_millis(1);
+/// let start = Instant::now();
+/// let ticks = gusty::chan::tick(period);
+/// assert!(ticks.recv().unwrap() >= start + period);
+/// assert!(ticks.recv().unwrap() >= start + 2 * period);
+/// ```
+pub fn tick(period: Duration) -> Receiver<Instant> {
+    let first = Instant::now().checked_add(period);
+    first.map_or_else(never, |first| Receiver::of_moments(Alarm::new(first, Some(period))))
 }

@@ -1,17 +1,21 @@
-//! Job: `Receiver`, the receiving handle of a channel, and its iterators.
+//! Job: `Receiver`, the receiving handle of a channel or of moments.
 //! Layer: L3 (blocking)
-//! Not here: what receiving does (`channel`).
+//! Not here: what receiving does (`channel`, `alarm`), its iterators (`iter`).
+//! Invariants
+//!   RC1  A receiver of moments is a `Receiver<Instant>`.
 
 use std::fmt;
-use std::iter::FusedIterator;
+use std::marker::PhantomData;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::alarm::{self, Alarm};
 use super::channel::{self, Channel, Outcome};
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
 use super::share::Shared;
-use crate::sys::clock::{self, NEVER};
+use crate::wait::Until;
 
 /// The receiving side of a channel. Each value goes to one of its clones; when the last one is
 /// dropped, the values in the buffer are dropped and sending fails.
@@ -28,7 +32,15 @@ use crate::sys::clock::{self, NEVER};
 /// assert_eq!(rx.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
 /// ```
 pub struct Receiver<T> {
-    shared: NonNull<Shared<T>>,
+    flavor: Flavor<T>,
+}
+
+/// Where the values come from.
+enum Flavor<T> {
+    Channel(NonNull<Shared<T>>),
+    /// RC1.
+    Alarm(Arc<Alarm>),
+    Never(PhantomData<T>),
 }
 
 // SAFETY: a handle moves values between threads, under the channel's lock or after winning a
@@ -44,18 +56,67 @@ impl<T> RefUnwindSafe for Receiver<T> {}
 impl<T> Receiver<T> {
     /// Takes over one share (SH1).
     pub(super) fn new(shared: NonNull<Shared<T>>) -> Receiver<T> {
-        Receiver { shared }
+        Receiver { flavor: Flavor::Channel(shared) }
+    }
+
+    /// Nothing ever comes.
+    pub(super) const fn never() -> Receiver<T> {
+        Receiver { flavor: Flavor::Never(PhantomData) }
     }
 
     #[inline]
-    fn channel(&self) -> &Channel<T> {
-        self.shared()
+    pub(super) fn channel(&self) -> Option<&Channel<T>> {
+        self.shared().map(|shared| &**shared)
     }
 
     #[inline]
-    fn shared(&self) -> &Shared<T> {
-        // SAFETY: this handle's share keeps it alive (SH1).
-        unsafe { self.shared.as_ref() }
+    fn shared(&self) -> Option<&Shared<T>> {
+        match &self.flavor {
+            // SAFETY: this handle's share keeps it alive (SH1).
+            Flavor::Channel(shared) => Some(unsafe { shared.as_ref() }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn alarm(&self) -> Option<&Alarm> {
+        match &self.flavor {
+            Flavor::Alarm(alarm) => Some(alarm),
+            _ => None,
+        }
+    }
+
+    /// Receives, waiting until `until`.
+    #[inline]
+    fn recv_until(&self, until: Until<'_>) -> Result<T, Outcome> {
+        match self.channel() {
+            // SAFETY: `take` passes room for a value.
+            Some(channel) => channel::take(|out| unsafe { channel.recv(out, until) }),
+            None => self.recv_moment(until),
+        }
+    }
+
+    #[cold]
+    fn recv_moment(&self, until: Until<'_>) -> Result<T, Outcome> {
+        match self.alarm() {
+            Some(alarm) => alarm.recv(until).map(Receiver::moment),
+            None => Err(alarm::pause(until).err().unwrap_or(Outcome::NotNow)),
+        }
+    }
+
+    /// Receives if that is possible at once.
+    #[inline]
+    fn recv_now(&self) -> Result<T, Outcome> {
+        match self.channel() {
+            // SAFETY: `take` passes room for a value.
+            Some(channel) => channel::take(|out| unsafe { channel.try_recv(out) }),
+            None => self.alarm().and_then(Alarm::try_recv).map(Self::moment).ok_or(Outcome::NotNow),
+        }
+    }
+
+    /// A moment as the value of an alarm's receiver.
+    pub(super) fn moment(at: Instant) -> T {
+        // SAFETY: only alarms give moments, and their receivers have T = Instant (RC1).
+        unsafe { ptr::from_ref(&at).cast::<T>().read() }
     }
 
     /// Receives the oldest value, waiting while there is none. Parks a goroutine, blocks a plain
@@ -73,8 +134,7 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn recv(&self) -> Result<T, RecvError> {
-        // SAFETY: `take` passes room for a value.
-        channel::take(|out| unsafe { self.channel().recv(out, NEVER) }).map_err(|_| RecvError)
+        self.recv_until(Until::FOREVER).map_err(|_| RecvError)
     }
 
     /// Receives a value if there is one, or a sender waits with one. Never blocks.
@@ -91,13 +151,10 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        // SAFETY: as in `recv`.
-        channel::take(|out| unsafe { self.channel().try_recv(out) }).map_err(
-            |outcome| match outcome {
-                Outcome::NotNow => TryRecvError::Empty,
-                _ => TryRecvError::Disconnected,
-            },
-        )
+        self.recv_now().map_err(|outcome| match outcome {
+            Outcome::NotNow => TryRecvError::Empty,
+            _ => TryRecvError::Disconnected,
+        })
     }
 
     /// As [`recv`](Receiver::recv), waiting for at most `timeout`.
@@ -113,13 +170,9 @@ impl<T> Receiver<T> {
     /// assert_eq!(rx.recv_timeout(Duration::from_millis(1)), Ok(5));
     /// ```
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        let received = if timeout.is_zero() {
-            // SAFETY: as in `recv`.
-            channel::take(|out| unsafe { self.channel().try_recv(out) })
-        } else {
-            let deadline = clock::after(timeout);
-            // SAFETY: as in `recv`.
-            channel::take(|out| unsafe { self.channel().recv(out, deadline) })
+        let received = match Until::unless_zero(timeout) {
+            Some(until) => self.recv_until(until),
+            None => self.recv_now(),
         };
         received.map_err(|outcome| match outcome {
             Outcome::NotNow => RecvTimeoutError::Timeout,
@@ -143,7 +196,8 @@ impl<T> Receiver<T> {
         self.recv_timeout(deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Closes the channel for both sides; see [`Sender::close`](super::Sender::close).
+    /// Closes the channel for both sides; see [`Sender::close`](super::Sender::close). Receivers of
+    /// moments cannot be closed: false.
     ///
     /// ```
     /// let (tx, rx) = gusty::chan::bounded(8);
@@ -153,7 +207,7 @@ impl<T> Receiver<T> {
     /// assert_eq!(rx.iter().collect::<Vec<_>>(), [1]);
     /// ```
     pub fn close(&self) -> bool {
-        self.channel().close()
+        self.channel().is_some_and(Channel::close)
     }
 
     /// Whether the channel is closed or one side has no handles any more. There may still be
@@ -166,7 +220,7 @@ impl<T> Receiver<T> {
     /// assert!(rx.is_closed());
     /// ```
     pub fn is_closed(&self) -> bool {
-        self.channel().is_closed()
+        self.channel().is_some_and(Channel::is_closed)
     }
 
     /// Whether the buffer is empty; always true without one.
@@ -190,7 +244,7 @@ impl<T> Receiver<T> {
     /// assert!(rx.is_full());
     /// ```
     pub fn is_full(&self) -> bool {
-        self.len() >= self.channel().capacity()
+        self.capacity().is_some_and(|capacity| self.len() >= capacity)
     }
 
     /// The number of values in the buffer.
@@ -201,7 +255,10 @@ impl<T> Receiver<T> {
     /// assert_eq!(rx.len(), 1);
     /// ```
     pub fn len(&self) -> usize {
-        self.channel().len()
+        match self.channel() {
+            Some(channel) => channel.len(),
+            None => usize::from(self.alarm().is_some_and(Alarm::is_due)),
+        }
     }
 
     /// The most values the buffer holds; `None` for an unbounded channel.
@@ -210,7 +267,10 @@ impl<T> Receiver<T> {
     /// assert_eq!(gusty::chan::bounded::<u8>(0).1.capacity(), Some(0));
     /// ```
     pub fn capacity(&self) -> Option<usize> {
-        Some(self.channel().capacity()).filter(|capacity| *capacity != channel::UNBOUNDED)
+        match self.channel() {
+            Some(channel) => Some(channel.capacity()).filter(|&n| n != channel::UNBOUNDED),
+            None => Some(usize::from(self.alarm().is_some())),
+        }
     }
 
     /// Whether both receive from one channel.
@@ -220,125 +280,48 @@ impl<T> Receiver<T> {
     /// assert!(rx.same_channel(&rx.clone()));
     /// ```
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
-        self.shared == other.shared
+        match (&self.flavor, &other.flavor) {
+            (Flavor::Channel(mine), Flavor::Channel(theirs)) => mine == theirs,
+            (Flavor::Alarm(mine), Flavor::Alarm(theirs)) => Arc::ptr_eq(mine, theirs),
+            (Flavor::Never(_), Flavor::Never(_)) => true,
+            _ => false,
+        }
     }
+}
 
-    /// An iterator that receives, waiting for each value, until the channel is empty, and closed
-    /// or without senders.
-    ///
-    /// ```
-    /// use gusty::{chan, go};
-    /// let (tx, rx) = chan::unbounded();
-    /// go!(move || (0..3).for_each(|i| tx.send(i).unwrap()));
-    /// assert_eq!(rx.iter().collect::<Vec<_>>(), [0, 1, 2]);
-    /// ```
-    pub fn iter(&self) -> Iter<'_, T> {
-        Iter { receiver: self }
-    }
-
-    /// An iterator over what can be received without waiting.
-    ///
-    /// ```
-    /// let (tx, rx) = gusty::chan::unbounded();
-    /// tx.send(1).unwrap();
-    /// tx.send(2).unwrap();
-    /// assert_eq!(rx.try_iter().collect::<Vec<_>>(), [1, 2]);
-    /// ```
-    pub fn try_iter(&self) -> TryIter<'_, T> {
-        TryIter { receiver: self }
+impl Receiver<Instant> {
+    /// Receives `alarm`'s moments (RC1).
+    pub(super) fn of_moments(alarm: Alarm) -> Receiver<Instant> {
+        Receiver { flavor: Flavor::Alarm(Arc::new(alarm)) }
     }
 }
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Receiver<T> {
-        self.shared().add_receiver();
-        Receiver { shared: self.shared }
+        let flavor = match &self.flavor {
+            Flavor::Channel(shared) => {
+                // SAFETY: this handle's share keeps it alive (SH1).
+                unsafe { shared.as_ref() }.add_receiver();
+                Flavor::Channel(*shared)
+            }
+            Flavor::Alarm(alarm) => Flavor::Alarm(alarm.clone()),
+            Flavor::Never(_) => Flavor::Never(PhantomData),
+        };
+        Receiver { flavor }
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        // SAFETY: this handle's share, given up once.
-        unsafe { Shared::drop_receiver(self.shared) };
+        if let Flavor::Channel(shared) = self.flavor {
+            // SAFETY: this handle's share, given up once.
+            unsafe { Shared::drop_receiver(shared) };
+        }
     }
 }
 
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad("Receiver { .. }")
-    }
-}
-
-/// See [`Receiver::iter`].
-pub struct Iter<'a, T> {
-    receiver: &'a Receiver<T>,
-}
-
-/// See [`Receiver::try_iter`].
-pub struct TryIter<'a, T> {
-    receiver: &'a Receiver<T>,
-}
-
-/// The iterator of a `Receiver` that it consumes; as [`Receiver::iter`].
-pub struct IntoIter<T> {
-    receiver: Receiver<T>,
-}
-
-impl<T> Iterator for Iter<'_, T> {
-    type Item = T;
-    fn next(&mut self) -> Option<T> {
-        self.receiver.recv().ok()
-    }
-}
-
-impl<T> Iterator for TryIter<'_, T> {
-    type Item = T;
-    fn next(&mut self) -> Option<T> {
-        self.receiver.try_recv().ok()
-    }
-}
-
-impl<T> Iterator for IntoIter<T> {
-    type Item = T;
-    fn next(&mut self) -> Option<T> {
-        self.receiver.recv().ok()
-    }
-}
-
-// A closed channel stays closed.
-impl<T> FusedIterator for Iter<'_, T> {}
-impl<T> FusedIterator for IntoIter<T> {}
-
-impl<'a, T> IntoIterator for &'a Receiver<T> {
-    type Item = T;
-    type IntoIter = Iter<'a, T>;
-    fn into_iter(self) -> Iter<'a, T> {
-        self.iter()
-    }
-}
-
-impl<T> IntoIterator for Receiver<T> {
-    type Item = T;
-    type IntoIter = IntoIter<T>;
-    fn into_iter(self) -> IntoIter<T> {
-        IntoIter { receiver: self }
-    }
-}
-
-impl<T> fmt::Debug for Iter<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("Iter { .. }")
-    }
-}
-
-impl<T> fmt::Debug for TryIter<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("TryIter { .. }")
-    }
-}
-
-impl<T> fmt::Debug for IntoIter<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("IntoIter { .. }")
     }
 }

@@ -54,6 +54,7 @@ pub(crate) enum WaitReason {
     Scope,
     ChanSend,
     ChanRecv,
+    Select,
     Mutex,
     WaitGroup,
     IoRead,
@@ -61,7 +62,7 @@ pub(crate) enum WaitReason {
 }
 
 impl WaitReason {
-    const ALL: [WaitReason; 11] = [
+    const ALL: [WaitReason; 12] = [
         WaitReason::None,
         WaitReason::Park,
         WaitReason::Sleep,
@@ -69,6 +70,7 @@ impl WaitReason {
         WaitReason::Scope,
         WaitReason::ChanSend,
         WaitReason::ChanRecv,
+        WaitReason::Select,
         WaitReason::Mutex,
         WaitReason::WaitGroup,
         WaitReason::IoRead,
@@ -85,6 +87,7 @@ impl WaitReason {
             WaitReason::Scope => "scope end",
             WaitReason::ChanSend => "chan send",
             WaitReason::ChanRecv => "chan receive",
+            WaitReason::Select => "select",
             WaitReason::Mutex => "sync.Mutex.lock",
             WaitReason::WaitGroup => "sync.WaitGroup.wait",
             WaitReason::IoRead => "IO read",

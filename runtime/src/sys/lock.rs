@@ -86,6 +86,11 @@ impl<T> SpinLock<T> {
         SpinGuard(self)
     }
 
+    /// The value, for who holds the lock without a guard.
+    pub(crate) fn as_ptr(&self) -> *mut T {
+        self.value.get()
+    }
+
     /// The lock itself, for a park whose commit unlocks it after the guard was forgotten.
     pub(crate) fn raw(&self) -> &RawSpin {
         &self.raw

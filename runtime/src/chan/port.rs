@@ -1,0 +1,155 @@
+//! Job: what a select needs of a handle, whatever values it carries.
+//! Layer: L3 (blocking)
+//! Not here: the selection (`choose`).
+
+use std::alloc::Layout;
+use std::time::Instant;
+
+use super::channel::{self, Channel, Outcome};
+use super::late::Grant;
+use super::receiver::Receiver;
+use super::sender::Sender;
+use crate::sys::clock::{NEVER, Nanos};
+use crate::sys::lock::RawSpin;
+use crate::wait::WaitQueue;
+
+/// What a node waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// The operation.
+    Perform,
+    /// That the operation is possible.
+    Watch,
+}
+
+/// One end of a channel, for one kind of operation.
+pub(super) trait Port {
+    /// The channel's lock; `None` for what nobody sends to: it has no queues.
+    fn lock(&self) -> Option<&RawSpin>;
+
+    /// Decides the operation, if that is possible at once.
+    ///
+    /// # Safety
+    /// `slot` has room for a value, if this is a receive.
+    unsafe fn decide(&self, slot: *mut ()) -> Option<Grant>;
+
+    /// Gives up what was decided.
+    fn give_up(&self, grant: Grant);
+
+    /// Whether `decide` would succeed.
+    ///
+    /// # Safety
+    /// The caller holds the lock.
+    unsafe fn is_possible(&self) -> bool;
+
+    /// When it will be possible whatever anybody does.
+    fn deadline(&self) -> Nanos;
+
+    /// The queue for those who wait.
+    ///
+    /// # Safety
+    /// There is a lock; the caller holds it, and the reference dies before it is released.
+    #[expect(clippy::mut_from_ref, reason = "the lock is held without a guard")]
+    unsafe fn queue(&self, goal: Goal) -> &mut WaitQueue;
+
+    /// The room for the value that is received; `None` if this is a send.
+    fn slot(&self) -> Option<Layout>;
+}
+
+impl<T> Port for Sender<T> {
+    fn lock(&self) -> Option<&RawSpin> {
+        Some(self.channel().raw_lock())
+    }
+
+    unsafe fn decide(&self, _: *mut ()) -> Option<Grant> {
+        self.channel().decide_send()
+    }
+
+    fn give_up(&self, grant: Grant) {
+        self.channel().give_up(grant);
+    }
+
+    unsafe fn is_possible(&self) -> bool {
+        // SAFETY: promised by the caller.
+        unsafe { self.channel().can_send() }
+    }
+
+    fn deadline(&self) -> Nanos {
+        NEVER
+    }
+
+    unsafe fn queue(&self, goal: Goal) -> &mut WaitQueue {
+        // SAFETY: promised by the caller.
+        unsafe {
+            self.channel().queue(|state| match goal {
+                Goal::Perform => &mut state.senders,
+                Goal::Watch => &mut state.watchers,
+            })
+        }
+    }
+
+    fn slot(&self) -> Option<Layout> {
+        None
+    }
+}
+
+impl<T> Port for Receiver<T> {
+    fn lock(&self) -> Option<&RawSpin> {
+        self.channel().map(Channel::raw_lock)
+    }
+
+    unsafe fn decide(&self, slot: *mut ()) -> Option<Grant> {
+        let slot = slot.cast::<T>();
+        if let Some(channel) = self.channel() {
+            // SAFETY: promised by the caller.
+            return match unsafe { channel.try_recv(slot) } {
+                Outcome::Done => Some(Grant::Received),
+                Outcome::Closed => Some(Grant::Closed),
+                Outcome::NotNow | Outcome::Cancelled => None,
+            };
+        }
+        let at: Instant = self.alarm()?.try_recv()?;
+        // SAFETY: promised by the caller.
+        unsafe { slot.write(Receiver::moment(at)) };
+        Some(Grant::Received)
+    }
+
+    fn give_up(&self, grant: Grant) {
+        debug_assert!(matches!(grant, Grant::Received | Grant::Closed));
+    }
+
+    unsafe fn is_possible(&self) -> bool {
+        match self.channel() {
+            // SAFETY: promised by the caller.
+            Some(channel) => unsafe { channel.can_recv() },
+            None => !self.is_empty(),
+        }
+    }
+
+    fn deadline(&self) -> Nanos {
+        self.alarm().map_or(NEVER, |alarm| alarm.deadline())
+    }
+
+    unsafe fn queue(&self, goal: Goal) -> &mut WaitQueue {
+        let channel = self.channel().expect("there is a lock, so there is a channel");
+        // SAFETY: promised by the caller.
+        unsafe {
+            channel.queue(|state| match goal {
+                Goal::Perform => &mut state.receivers,
+                Goal::Watch => &mut state.watchers,
+            })
+        }
+    }
+
+    fn slot(&self) -> Option<Layout> {
+        Some(Layout::new::<T>())
+    }
+}
+
+/// Completes a send that was decided; the value comes back if the channel is closed.
+pub(super) fn complete<T>(sender: &Sender<T>, grant: Grant, value: T) -> Result<(), T> {
+    let channel = sender.channel();
+    // SAFETY: `give` passes a value and forgets it if it was sent.
+    let sent = channel::give(value, |value| unsafe { channel.complete_send(grant, value) });
+    sent.map_err(|(value, _)| value)
+}
