@@ -12,9 +12,8 @@ use std::time::Duration;
 use super::reason;
 use crate::sched::claim::Wait;
 use crate::sched::park;
-use crate::sys::clock::{self, NEVER, Nanos};
 use crate::sys::lock::SpinLock;
-use crate::wait::{self, Node, OUTCOME_SERVED, SERVED, WaitQueue};
+use crate::wait::{self, Node, OUTCOME_SERVED, SERVED, Until, WaitQueue};
 
 /// Lets a number of goroutines or threads wait for each other, with [`std::sync::Barrier`]'s API.
 ///
@@ -71,7 +70,7 @@ impl Barrier {
     ///
     /// See [`Barrier`] for an example.
     pub fn wait(&self) -> BarrierWaitResult {
-        self.wait_until(NEVER).expect("there was no deadline")
+        self.wait_until(Until::FOREVER).expect("there was no deadline")
     }
 
     /// As [`wait`](Barrier::wait), for at most `timeout`; `None` if that passed first. The caller
@@ -83,10 +82,10 @@ impl Barrier {
     /// assert!(barrier.wait_timeout(Duration::from_millis(1)).is_none());
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> Option<BarrierWaitResult> {
-        self.wait_until(clock::after(timeout))
+        self.wait_until(Until::timeout(timeout))
     }
 
-    fn wait_until(&self, deadline: Nanos) -> Option<BarrierWaitResult> {
+    fn wait_until(&self, until: Until<'_>) -> Option<BarrierWaitResult> {
         let wait = Wait::new(park::current());
         let mut state = self.state.lock();
         state.count += 1;
@@ -98,11 +97,11 @@ impl Barrier {
             return Some(BarrierWaitResult(true));
         }
         let round = state.round;
-        let node = Node::single(&wait, ptr::without_provenance_mut(round), deadline);
+        let node = Node::single(&wait, ptr::without_provenance_mut(round), until);
         // SAFETY: popped by `wake`, which readies us, or removed below; on this frame until then.
         let outcome = unsafe {
             state.queue.push_back(&node);
-            wait::park_in(&self.state, state, &wait, deadline, reason::BARRIER)
+            wait::park_in(&self.state, state, &wait, until, reason::BARRIER)
         };
         if outcome != OUTCOME_SERVED {
             let mut state = self.state.lock();

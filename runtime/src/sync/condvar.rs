@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::mutex::MutexGuard;
 use super::raw_condvar::RawCondvar;
-use crate::sys::clock::{self, NEVER, Nanos};
+use crate::wait::Until;
 
 /// Whether a wait with a timeout ended by that; as [`std::sync::WaitTimeoutResult`].
 ///
@@ -85,7 +85,7 @@ impl Condvar {
     ///
     /// See [`Condvar`] for an example.
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
-        self.wait_until(&guard, NEVER);
+        self.wait_until(&guard, Until::FOREVER);
         guard.relocked()
     }
 
@@ -132,7 +132,7 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         ms: u32,
     ) -> LockResult<(MutexGuard<'a, T>, bool)> {
-        let notified = self.wait_until(&guard, clock::after(Duration::from_millis(ms.into())));
+        let notified = self.wait_until(&guard, Until::timeout(Duration::from_millis(ms.into())));
         with(guard.relocked(), notified)
     }
 
@@ -149,7 +149,7 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         timeout: Duration,
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
-        let notified = self.wait_until(&guard, clock::after(timeout));
+        let notified = self.wait_until(&guard, Until::timeout(timeout));
         with(guard.relocked(), WaitTimeoutResult(!notified))
     }
 
@@ -179,13 +179,13 @@ impl Condvar {
     where
         F: FnMut(&mut T) -> bool,
     {
-        let deadline = clock::after(timeout);
+        let until = Until::timeout(timeout);
         let mut in_time = true;
         while condition(&mut guard) {
             if !in_time {
                 return Ok((guard, WaitTimeoutResult(true)));
             }
-            in_time = self.wait_until(&guard, deadline);
+            in_time = self.wait_until(&guard, until);
             guard = match guard.relocked() {
                 Ok(guard) => guard,
                 error => return with(error, WaitTimeoutResult(!in_time)),
@@ -195,11 +195,11 @@ impl Condvar {
     }
 
     /// The guard is good again when this returns; whether it was notified.
-    fn wait_until<T>(&self, guard: &MutexGuard<'_, T>, deadline: Nanos) -> bool {
+    fn wait_until<T>(&self, guard: &MutexGuard<'_, T>, until: Until<'_>) -> bool {
         // SAFETY: the guard is proof of holding the mutex, and its owner is here until it holds it
         // again. (A reference to the guard that another thread had would have ended before the
         // guard was moved into our caller.)
-        unsafe { self.raw.wait(guard.raw(), deadline) }
+        unsafe { self.raw.wait(guard.raw(), until) }
     }
 
     /// Wakes the one who has waited longest, if anybody waits. Never blocks.

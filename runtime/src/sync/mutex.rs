@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::poison::{Before, Poison};
 use super::raw_mutex::RawMutex;
-use crate::sys::clock;
+use crate::wait::Until;
 
 /// Mutual exclusion with [`std::sync::Mutex`]'s API, poisoning and error types, for goroutines and
 /// threads alike.
@@ -159,8 +159,8 @@ impl<T: ?Sized> Mutex<T> {
     /// # drop(guard);
     /// ```
     pub fn lock_timeout(&self, timeout: Duration) -> TryLockResult<MutexGuard<'_, T>> {
-        let locked =
-            self.raw.try_lock() || !timeout.is_zero() && self.raw.lock_until(clock::after(timeout));
+        let locked = self.raw.try_lock()
+            || !timeout.is_zero() && self.raw.lock_until(Until::timeout(timeout));
         if locked { Ok(self.guard()?) } else { Err(TryLockError::WouldBlock) }
     }
 

@@ -19,9 +19,8 @@ use super::reason;
 use crate::sched::claim::Wait;
 use crate::sched::g::GRef;
 use crate::sched::park;
-use crate::sys::clock::{self, NEVER, Nanos};
 use crate::sys::lock::{SpinGuard, SpinLock};
-use crate::wait::{self, Node, OUTCOME_SERVED, SERVED, WaitQueue};
+use crate::wait::{self, Node, OUTCOME_SERVED, SERVED, Until, WaitQueue};
 
 const INCOMPLETE: u8 = 0;
 const RUNNING: u8 = 1;
@@ -131,7 +130,7 @@ impl Once {
     /// READY.wait();
     /// ```
     pub fn wait(&self) {
-        self.wait_until(false, NEVER);
+        self.wait_until(false, Until::FOREVER);
     }
 
     /// As [`wait`](Once::wait), but goes on waiting after a panic, for a
@@ -143,7 +142,7 @@ impl Once {
     /// READY.wait_force();
     /// ```
     pub fn wait_force(&self) {
-        self.wait_until(true, NEVER);
+        self.wait_until(true, Until::FOREVER);
     }
 
     /// As [`wait`](Once::wait), for at most `timeout`; false if that passed first.
@@ -157,13 +156,13 @@ impl Once {
     /// assert!(!once.wait_timeout(Duration::from_millis(1)));
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.is_completed() || !timeout.is_zero() && self.wait_until(false, clock::after(timeout))
+        self.is_completed() || !timeout.is_zero() && self.wait_until(false, Until::timeout(timeout))
     }
 
     /// As [`wait_timeout`](Once::wait_timeout) of `wait_force`.
     pub(super) fn wait_force_timeout(&self, timeout: Duration) {
         if !self.is_completed() && !timeout.is_zero() {
-            self.wait_until(true, clock::after(timeout));
+            self.wait_until(true, Until::timeout(timeout));
         }
     }
 
@@ -176,7 +175,7 @@ impl Once {
             match self.state() {
                 COMPLETE => return,
                 RUNNING => {
-                    self.park(waiters, me, NEVER);
+                    self.park(waiters, me, Until::FOREVER);
                     continue;
                 }
                 POISONED if !force => {
@@ -195,7 +194,7 @@ impl Once {
     }
 
     #[track_caller]
-    fn wait_until(&self, force: bool, deadline: Nanos) -> bool {
+    fn wait_until(&self, force: bool, until: Until<'_>) -> bool {
         let me = park::current();
         loop {
             let waiters = self.waiters.lock();
@@ -205,7 +204,7 @@ impl Once {
                     drop(waiters);
                     panic_poisoned();
                 }
-                _ if !self.park(waiters, me, deadline) => return false,
+                _ if !self.park(waiters, me, until) => return false,
                 _ => {}
             }
         }
@@ -218,14 +217,14 @@ impl Once {
 
     /// Waits for the end of the current attempt, or of the next one; false if `deadline` came
     /// first.
-    fn park(&self, mut waiters: SpinGuard<'_, Waiters>, me: GRef, deadline: Nanos) -> bool {
+    fn park(&self, mut waiters: SpinGuard<'_, Waiters>, me: GRef, until: Until<'_>) -> bool {
         let wait = Wait::new(me);
         let attempt = ptr::without_provenance_mut(waiters.attempt);
-        let node = Node::single(&wait, attempt, deadline);
+        let node = Node::single(&wait, attempt, until);
         // SAFETY: popped by `end`, which readies us, or removed below; on this frame until then.
         let outcome = unsafe {
             waiters.queue.push_back(&node);
-            wait::park_in(&self.waiters, waiters, &wait, deadline, reason::ONCE)
+            wait::park_in(&self.waiters, waiters, &wait, until, reason::ONCE)
         };
         let ended = outcome == OUTCOME_SERVED;
         if !ended {

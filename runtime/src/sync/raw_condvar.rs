@@ -21,9 +21,8 @@ use super::raw_mutex::RawMutex;
 use super::reason;
 use crate::sched::claim::{OPEN, Wait};
 use crate::sched::{park, ready};
-use crate::sys::clock::Nanos;
 use crate::sys::lock::{SpinGuard, SpinLock};
-use crate::wait::{self, Claimed, Node, OUTCOME_SERVED, SERVED, WaitQueue};
+use crate::wait::{self, Node, OUTCOME_SERVED, SERVED, Until, WaitQueue};
 
 pub(super) struct RawCondvar {
     waiting: AtomicBool,
@@ -49,6 +48,15 @@ impl Waiter {
         // SAFETY: the waiter needs the lock to unlink the node or to see that it was popped (CV2).
         unsafe { &*data.cast::<Waiter>() }
     }
+
+    /// Whether it must be readied now that it was popped (CV2).
+    ///
+    /// # Safety
+    /// As `of`.
+    unsafe fn is_parked(data: *mut ()) -> bool {
+        // SAFETY: promised by the caller.
+        unsafe { Waiter::of(data) }.parked.get()
+    }
 }
 
 impl RawCondvar {
@@ -64,10 +72,10 @@ impl RawCondvar {
     ///
     /// # Safety
     /// The caller holds `mutex`.
-    pub(super) unsafe fn wait(&self, mutex: &RawMutex, deadline: Nanos) -> bool {
+    pub(super) unsafe fn wait(&self, mutex: &RawMutex, until: Until<'_>) -> bool {
         let wait = Wait::new(park::current());
         let waiter = Waiter { round: Cell::new(0), parked: Cell::new(false) };
-        let node = Node::single(&wait, ptr::from_ref(&waiter).cast_mut().cast(), deadline);
+        let node = Node::single(&wait, ptr::from_ref(&waiter).cast_mut().cast(), until);
         {
             let mut state = self.state.lock();
             waiter.round.set(state.round);
@@ -85,7 +93,7 @@ impl RawCondvar {
             waiter.parked.set(true);
             // SAFETY: who pops the node from now on readies us.
             let outcome =
-                unsafe { wait::park_in(&self.state, state, &wait, deadline, reason::CONDVAR) };
+                unsafe { wait::park_in(&self.state, state, &wait, until, reason::CONDVAR) };
             outcome == OUTCOME_SERVED
         };
         if !notified {
@@ -127,7 +135,8 @@ impl RawCondvar {
             let mut state = self.state.lock();
             let waiter = state.queue.pop_claimed(SERVED);
             self.note(&state);
-            waiter.filter(is_parked)
+            // SAFETY: just popped, and the lock is held.
+            waiter.filter(|waiter| unsafe { Waiter::is_parked(waiter.data) })
         };
         if let Some(waiter) = parked {
             ready::ready(waiter.g);
@@ -145,19 +154,14 @@ impl RawCondvar {
             let parked = loop {
                 // SAFETY: the node is in the queue, whose lock is held.
                 let earlier = |data| unsafe { Waiter::of(data) }.round.get() != round; // CV3
-                match state.queue.pop_claimed_if(SERVED, earlier) {
-                    Some(waiter) if !is_parked(&waiter) => {}
-                    end => break end,
+                let waiter = state.queue.pop_claimed_if(SERVED, earlier);
+                // SAFETY: just popped, and the lock is held.
+                if waiter.as_ref().is_none_or(|waiter| unsafe { Waiter::is_parked(waiter.data) }) {
+                    break waiter;
                 }
             };
             self.waiting.store(!state.queue.is_empty(), Ordering::Relaxed); // CV4
             parked
         });
     }
-}
-
-/// Whether a waiter that was just popped must be readied (CV2). The lock is still held.
-fn is_parked(waiter: &Claimed) -> bool {
-    // SAFETY: just popped, and the lock is held.
-    unsafe { Waiter::of(waiter.data) }.parked.get()
 }

@@ -17,9 +17,9 @@ use crate::sched::claim::Wait;
 use crate::sched::g::WaitReason;
 use crate::sched::global::SCHED;
 use crate::sched::{park, ready};
-use crate::sys::clock::{self, NEVER, Nanos};
+use crate::sys::clock::{self, Nanos};
 use crate::sys::lock::SpinLock;
-use crate::wait::{self, Node, OTHER, OUTCOME_OTHER, OUTCOME_SERVED, SERVED, WaitQueue};
+use crate::wait::{self, Node, OTHER, OUTCOME_OTHER, OUTCOME_SERVED, SERVED, Until, WaitQueue};
 
 /// Longer waits end by a hand-off (RM2). Go's value.
 const PATIENCE: Nanos = 1_000_000;
@@ -46,18 +46,18 @@ impl RawMutex {
     #[inline]
     pub(super) fn lock(&self) {
         if !self.word.lock_fast() {
-            self.lock_slow(NEVER);
+            self.lock_slow(Until::FOREVER);
         }
     }
 
     /// Locks by `deadline`; false if that came first.
     #[inline]
-    pub(super) fn lock_until(&self, deadline: Nanos) -> bool {
-        self.word.lock_fast() || self.lock_slow(deadline)
+    pub(super) fn lock_until(&self, until: Until<'_>) -> bool {
+        self.word.lock_fast() || self.lock_slow(until)
     }
 
     #[cold]
-    fn lock_slow(&self, deadline: Nanos) -> bool {
+    fn lock_slow(&self, until: Until<'_>) -> bool {
         self.spin();
         if self.word.lock_barging(false) {
             return true;
@@ -71,7 +71,7 @@ impl RawMutex {
                 continue;
             }
             let wait = Wait::new(me);
-            let node = Node::single(&wait, since, deadline);
+            let node = Node::single(&wait, since, until);
             // SAFETY: popped by `unlock_slow`, which readies us, or removed by `give_up`; on this
             // frame until then.
             let outcome = unsafe {
@@ -80,7 +80,7 @@ impl RawMutex {
                 } else {
                     queue.push_back(&node);
                 }
-                wait::park_in(&self.queue, queue, &wait, deadline, WaitReason::Mutex)
+                wait::park_in(&self.queue, queue, &wait, until, WaitReason::Mutex)
             };
             match outcome {
                 OUTCOME_SERVED => woken = true,

@@ -19,9 +19,8 @@ use super::reason;
 use super::rwlock_word::RwLockWord;
 use crate::sched::claim::Wait;
 use crate::sched::{park, ready};
-use crate::sys::clock::{NEVER, Nanos};
 use crate::sys::lock::SpinLock;
-use crate::wait::{self, Node, OUTCOME_SERVED, SERVED, WaitQueue};
+use crate::wait::{self, Node, OUTCOME_SERVED, SERVED, Until, WaitQueue};
 
 pub(super) struct RawRwLock {
     word: RwLockWord,
@@ -58,30 +57,30 @@ impl RawRwLock {
     #[inline]
     pub(super) fn read(&self) {
         if !self.word.enter() {
-            self.read_slow(NEVER);
+            self.read_slow(Until::FOREVER);
         }
     }
 
     /// Locks for reading by `deadline`; false if that came first.
     #[inline]
-    pub(super) fn read_until(&self, deadline: Nanos) -> bool {
-        self.word.enter() || self.read_slow(deadline)
+    pub(super) fn read_until(&self, until: Until<'_>) -> bool {
+        self.word.enter() || self.read_slow(until)
     }
 
     /// For a visitor (RW2 of `rwlock_word`).
     #[cold]
-    fn read_slow(&self, deadline: Nanos) -> bool {
+    fn read_slow(&self, until: Until<'_>) -> bool {
         self.leave();
         let wait = Wait::new(park::current());
         let mut queues = self.queues.lock();
         if self.word.enter_or_queue() {
             return true;
         }
-        let node = Node::single(&wait, ptr::null_mut(), deadline);
+        let node = Node::single(&wait, ptr::null_mut(), until);
         // SAFETY: popped by `reopen`, which readies us, or removed below; on this frame until then.
         let outcome = unsafe {
             queues.readers.push_back(&node);
-            wait::park_in(&self.queues, queues, &wait, deadline, reason::RWLOCK_READ)
+            wait::park_in(&self.queues, queues, &wait, until, reason::RWLOCK_READ)
         };
         if outcome == OUTCOME_SERVED {
             return true;
@@ -133,30 +132,30 @@ impl RawRwLock {
     pub(super) fn write(&self) {
         self.writers.lock();
         if !self.word.close() {
-            self.wait_for_readers(NEVER);
+            self.wait_for_readers(Until::FOREVER);
         }
     }
 
     /// Locks for writing by `deadline`; false if that came first.
     #[inline]
-    pub(super) fn write_until(&self, deadline: Nanos) -> bool {
-        self.writers.lock_until(deadline) && (self.word.close() || self.wait_for_readers(deadline))
+    pub(super) fn write_until(&self, until: Until<'_>) -> bool {
+        self.writers.lock_until(until) && (self.word.close() || self.wait_for_readers(until))
     }
 
     /// For a writer that keeps new readers out (RR2); on failure it does not any more.
     #[cold]
-    fn wait_for_readers(&self, deadline: Nanos) -> bool {
+    fn wait_for_readers(&self, until: Until<'_>) -> bool {
         let wait = Wait::new(park::current());
         let mut queues = self.queues.lock();
         if self.word.is_drained() {
             return true;
         }
-        let node = Node::single(&wait, ptr::null_mut(), deadline);
+        let node = Node::single(&wait, ptr::null_mut(), until);
         // SAFETY: popped by `wake_writer`, which readies us, or removed below; on this frame until
         // then.
         let outcome = unsafe {
             queues.writer.push_back(&node);
-            wait::park_in(&self.queues, queues, &wait, deadline, reason::RWLOCK_WRITE)
+            wait::park_in(&self.queues, queues, &wait, until, reason::RWLOCK_WRITE)
         };
         if outcome == OUTCOME_SERVED {
             return true;

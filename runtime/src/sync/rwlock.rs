@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::poison::Poison;
 use super::raw_rwlock::RawRwLock;
 use super::rwlock_guard::{RwLockReadGuard, RwLockWriteGuard};
-use crate::sys::clock;
+use crate::wait::Until;
 
 /// Many readers or one writer, with [`std::sync::RwLock`]'s API, poisoning and error types, for
 /// goroutines and threads alike.
@@ -129,8 +129,8 @@ impl<T: ?Sized> RwLock<T> {
     /// # drop(guard);
     /// ```
     pub fn read_timeout(&self, timeout: Duration) -> TryLockResult<RwLockReadGuard<'_, T>> {
-        let locked =
-            self.raw.try_read() || !timeout.is_zero() && self.raw.read_until(clock::after(timeout));
+        let locked = self.raw.try_read()
+            || !timeout.is_zero() && self.raw.read_until(Until::timeout(timeout));
         if locked { Ok(self.read_guard()?) } else { Err(TryLockError::WouldBlock) }
     }
 
@@ -184,7 +184,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     pub fn write_timeout(&self, timeout: Duration) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         let locked = self.raw.try_write()
-            || !timeout.is_zero() && self.raw.write_until(clock::after(timeout));
+            || !timeout.is_zero() && self.raw.write_until(Until::timeout(timeout));
         if locked { Ok(self.write_guard()?) } else { Err(TryLockError::WouldBlock) }
     }
 
