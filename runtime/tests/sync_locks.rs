@@ -207,28 +207,26 @@ fn readers_cannot_starve_a_writer() {
 }
 
 /// Row 78: writers that follow each other do not keep a reader out.
-#[test]
+#[gusty::test]
 fn writers_cannot_starve_a_reader() {
-    watched("writers_cannot_starve_a_reader", || {
-        let shared = Arc::new((RwLock::new(0usize), AtomicBool::new(false)));
-        let writers: Vec<_> = (0..4)
-            .map(|_| {
-                let shared = shared.clone();
-                gusty::spawn(move || {
-                    while !shared.1.load(Ordering::Relaxed) {
-                        *shared.0.write().unwrap() += 1;
-                        gusty::yield_now();
-                    }
-                })
+    let shared = Arc::new((RwLock::new(0usize), AtomicBool::new(false)));
+    let writers: Vec<_> = (0..4)
+        .map(|_| {
+            let shared = shared.clone();
+            gusty::spawn(move || {
+                while !shared.1.load(Ordering::Relaxed) {
+                    *shared.0.write().unwrap() += 1;
+                    gusty::yield_now();
+                }
             })
-            .collect();
-        for _ in 0..scaled(1_000) {
-            let seen = *shared.0.read().unwrap();
-            until(|| *shared.0.read().unwrap() > seen);
-        }
-        shared.1.store(true, Ordering::Relaxed);
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
-    });
+        })
+        .collect();
+    for _ in 0..scaled(1_000) {
+        let seen = *shared.0.read().unwrap();
+        until(|| *shared.0.read().unwrap() > seen);
+    }
+    shared.1.store(true, Ordering::Relaxed);
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
 }
 
 #[gusty::test]

@@ -196,9 +196,8 @@ impl Condvar {
 
     /// The guard is good again when this returns; whether it was notified.
     fn wait_until<T>(&self, guard: &MutexGuard<'_, T>, until: Until<'_>) -> bool {
-        // SAFETY: the guard is proof of holding the mutex, and its owner is here until it holds it
-        // again. (A reference to the guard that another thread had would have ended before the
-        // guard was moved into our caller.)
+        // SAFETY: the guard is proof of holding the mutex (MX1), and nobody can use it before the
+        // mutex is held again: it was moved into our caller.
         unsafe { self.raw.wait(guard.raw(), until) }
     }
 

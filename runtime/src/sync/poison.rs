@@ -2,7 +2,7 @@
 //! Layer: L3 (blocking), with nothing below it but atomics
 //! Not here: the locks (`mutex`, `rwlock`); `Once` is poisoned by its state.
 //! Invariants
-//!   PO1  The mark is set by a guard that is dropped while a panic unwinds which had not begun when
+//!   PM1  The mark is set by a guard that is dropped while a panic unwinds which had not begun when
 //!        the guard was made.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use std::thread;
 /// The mark of one lock. Relaxed everywhere: the lock orders it for its holders.
 pub(super) struct Poison(AtomicBool);
 
-/// Whether a panic was unwinding already when a guard was made (PO1).
+/// Whether a panic was unwinding already when a guard was made (PM1).
 #[derive(Clone, Copy)]
 pub(super) struct Before {
     panicking: bool,
@@ -39,7 +39,7 @@ impl Poison {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// For a guard that is dropped, while it still holds its lock (PO1).
+    /// For a guard that is dropped, while it still holds its lock (PM1).
     #[inline]
     pub(super) fn guard_ends(&self, before: Before) {
         if !before.panicking && thread::panicking() {

@@ -79,7 +79,7 @@ impl RawCondvar {
         {
             let mut state = self.state.lock();
             waiter.round.set(state.round);
-            // SAFETY: popped by `pop`, or removed below; on this frame until then.
+            // SAFETY: popped by a notification, or removed below; on this frame until then.
             unsafe { state.queue.push_back(&node) };
             self.note(&state);
         }
@@ -98,7 +98,7 @@ impl RawCondvar {
         };
         if !notified {
             let mut state = self.state.lock();
-            state.queue.remove(&node);
+            state.queue.remove(&node); // CV5
             self.note(&state);
         }
         mutex.lock();

@@ -47,7 +47,7 @@ pub struct RwLock<T: ?Sized> {
 // SAFETY: owning the lock is owning the value.
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
 // SAFETY: the value is given to one writer at a time (Send), or to readers (Sync), on whatever
-// threads those are (RG1).
+// threads those are (RL1).
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
 // A panic while the value was changed is reported by poisoning.
@@ -193,14 +193,14 @@ impl<T: ?Sized> RwLock<T> {
         unsafe { NonNull::new_unchecked(self.value.get()) }
     }
 
-    /// For who has just locked for reading (RG1).
+    /// For who has just locked for reading (RL1).
     #[inline]
     fn read_guard(&self) -> LockResult<RwLockReadGuard<'_, T>> {
         // SAFETY: locked for reading by the caller.
         self.poison.check(unsafe { RwLockReadGuard::new(self.value(), &self.raw) })
     }
 
-    /// For who has just locked for writing (RG1).
+    /// For who has just locked for writing (RL1).
     #[inline]
     fn write_guard(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
         // SAFETY: locked for writing by the caller.

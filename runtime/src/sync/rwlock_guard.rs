@@ -2,7 +2,7 @@
 //! Layer: L3 (blocking)
 //! Not here: making them (`rwlock`), waiting (`raw_rwlock`).
 //! Invariants
-//!   RG1  A read guard exists exactly while its owner holds the raw lock for reading, a write guard
+//!   RL1  A read guard exists exactly while its owner holds the raw lock for reading, a write guard
 //!        while its owner holds it for writing.
 
 use std::fmt;
@@ -61,7 +61,7 @@ unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
 
 impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
     /// # Safety
-    /// `raw`, which guards `value`, is held for reading, and this guard is what unlocks it (RG1).
+    /// `raw`, which guards `value`, is held for reading, and this guard is what unlocks it (RL1).
     #[inline]
     pub(super) unsafe fn new(value: NonNull<T>, raw: &'a RawRwLock) -> RwLockReadGuard<'a, T> {
         RwLockReadGuard { value, raw }
@@ -70,7 +70,7 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// # Safety
-    /// `raw`, which guards `value`, is held for writing, and this guard is what unlocks it (RG1).
+    /// `raw`, which guards `value`, is held for writing, and this guard is what unlocks it (RL1).
     #[inline]
     pub(super) unsafe fn new(
         value: NonNull<T>,
@@ -95,7 +95,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
         let guard = ManuallyDrop::new(s);
         guard.poison.guard_ends(guard.before);
         // SAFETY: the write guard ends here, and so does its hold, which becomes the read guard's
-        // (RG1).
+        // (RL1).
         unsafe {
             guard.raw.downgrade();
             RwLockReadGuard::new(guard.value, guard.raw)
@@ -107,7 +107,7 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the lock is held for reading (RG1).
+        // SAFETY: the lock is held for reading (RL1).
         unsafe { self.value.as_ref() }
     }
 }
@@ -116,7 +116,7 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
     type Target = T;
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the lock is held for writing (RG1).
+        // SAFETY: the lock is held for writing (RL1).
         unsafe { self.value.as_ref() }
     }
 }
@@ -124,7 +124,7 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the lock is held for writing (RG1).
+        // SAFETY: the lock is held for writing (RL1).
         unsafe { self.value.as_mut() }
     }
 }
@@ -132,7 +132,7 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: the lock is held for reading (RG1).
+        // SAFETY: the lock is held for reading (RL1).
         unsafe { self.raw.unlock_read() };
     }
 }
@@ -141,7 +141,7 @@ impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.poison.guard_ends(self.before);
-        // SAFETY: the lock is held for writing (RG1).
+        // SAFETY: the lock is held for writing (RL1).
         unsafe { self.raw.unlock_write() };
     }
 }

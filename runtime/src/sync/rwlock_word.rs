@@ -93,7 +93,7 @@ impl RwLockWord {
         self.0.compare_exchange(0, WRITER, ok, err).is_ok()
     }
 
-    /// Keeps new readers out, under the writers' mutex. True if nobody is in: the lock is held.
+    /// Keeps new readers out, under the writers' mutex (RW1). True if nobody is in: the lock is held.
     #[inline]
     pub(super) fn close(&self) -> bool {
         self.0.fetch_or(WRITER, Ordering::Acquire) < READER // E1, E2

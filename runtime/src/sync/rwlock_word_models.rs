@@ -1,5 +1,6 @@
 //! Job: the loom models of `rwlock_word`: readers and writers exclude each other, nobody is
 //!   forgotten, also when somebody gives up.
+//! Layer: L3 (blocking), with nothing below it but atomics
 
 use super::*;
 use loom::cell::UnsafeCell;
