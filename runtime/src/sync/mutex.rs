@@ -159,9 +159,12 @@ impl<T: ?Sized> Mutex<T> {
     /// # drop(guard);
     /// ```
     pub fn lock_timeout(&self, timeout: Duration) -> TryLockResult<MutexGuard<'_, T>> {
-        let locked = self.raw.try_lock()
-            || !timeout.is_zero() && self.raw.lock_until(Until::timeout(timeout));
-        if locked { Ok(self.guard()?) } else { Err(TryLockError::WouldBlock) }
+        if timeout.is_zero() { self.try_lock() } else { self.lock_until(Until::timeout(timeout)) }
+    }
+
+    /// Waits until `until`; [`TryLockError::WouldBlock`] if that came first.
+    fn lock_until(&self, until: Until<'_>) -> TryLockResult<MutexGuard<'_, T>> {
+        if self.raw.lock_until(until) { Ok(self.guard()?) } else { Err(TryLockError::WouldBlock) }
     }
 
     /// For who has just locked (MX1).

@@ -129,8 +129,12 @@ impl<T: ?Sized> RwLock<T> {
     /// # drop(guard);
     /// ```
     pub fn read_timeout(&self, timeout: Duration) -> TryLockResult<RwLockReadGuard<'_, T>> {
-        let locked = self.raw.try_read()
-            || !timeout.is_zero() && self.raw.read_until(Until::timeout(timeout));
+        if timeout.is_zero() { self.try_read() } else { self.read_until(Until::timeout(timeout)) }
+    }
+
+    /// Waits until `until`; [`TryLockError::WouldBlock`] if that came first.
+    fn read_until(&self, until: Until<'_>) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        let locked = self.raw.read_until(until);
         if locked { Ok(self.read_guard()?) } else { Err(TryLockError::WouldBlock) }
     }
 
@@ -183,8 +187,12 @@ impl<T: ?Sized> RwLock<T> {
     /// # drop(guard);
     /// ```
     pub fn write_timeout(&self, timeout: Duration) -> TryLockResult<RwLockWriteGuard<'_, T>> {
-        let locked = self.raw.try_write()
-            || !timeout.is_zero() && self.raw.write_until(Until::timeout(timeout));
+        if timeout.is_zero() { self.try_write() } else { self.write_until(Until::timeout(timeout)) }
+    }
+
+    /// Waits until `until`; [`TryLockError::WouldBlock`] if that came first.
+    fn write_until(&self, until: Until<'_>) -> TryLockResult<RwLockWriteGuard<'_, T>> {
+        let locked = self.raw.write_until(until);
         if locked { Ok(self.write_guard()?) } else { Err(TryLockError::WouldBlock) }
     }
 
