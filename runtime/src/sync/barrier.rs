@@ -85,7 +85,8 @@ impl Barrier {
         self.wait_until(Until::timeout(timeout))
     }
 
-    fn wait_until(&self, until: Until<'_>) -> Option<BarrierWaitResult> {
+    /// `None` if `until` came first.
+    pub(super) fn wait_until(&self, until: Until<'_>) -> Option<BarrierWaitResult> {
         let wait = Wait::new(park::current());
         let mut state = self.state.lock();
         state.count += 1;

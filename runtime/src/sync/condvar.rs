@@ -195,7 +195,7 @@ impl Condvar {
     }
 
     /// The guard is good again when this returns; whether it was notified.
-    fn wait_until<T>(&self, guard: &MutexGuard<'_, T>, until: Until<'_>) -> bool {
+    pub(super) fn wait_until<T>(&self, guard: &MutexGuard<'_, T>, until: Until<'_>) -> bool {
         // SAFETY: the guard is proof of holding the mutex (MX1), and nobody can use it before the
         // mutex is held again: it was moved into our caller.
         unsafe { self.raw.wait(guard.raw(), until) }
@@ -231,7 +231,7 @@ impl Condvar {
 }
 
 /// Pairs a guard with something else, poisoned or not.
-fn with<'a, T, R>(
+pub(super) fn with<'a, T, R>(
     guard: LockResult<MutexGuard<'a, T>>,
     rest: R,
 ) -> LockResult<(MutexGuard<'a, T>, R)> {

@@ -163,7 +163,7 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// Waits until `until`; [`TryLockError::WouldBlock`] if that came first.
-    fn lock_until(&self, until: Until<'_>) -> TryLockResult<MutexGuard<'_, T>> {
+    pub(super) fn lock_until(&self, until: Until<'_>) -> TryLockResult<MutexGuard<'_, T>> {
         if self.raw.lock_until(until) { Ok(self.guard()?) } else { Err(TryLockError::WouldBlock) }
     }
 

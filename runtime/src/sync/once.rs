@@ -159,13 +159,6 @@ impl Once {
         self.is_completed() || !timeout.is_zero() && self.wait_until(false, Until::timeout(timeout))
     }
 
-    /// As [`wait_timeout`](Once::wait_timeout) of `wait_force`.
-    pub(super) fn wait_force_timeout(&self, timeout: Duration) {
-        if !self.is_completed() && !timeout.is_zero() {
-            self.wait_until(true, Until::timeout(timeout));
-        }
-    }
-
     #[cold]
     #[track_caller]
     fn call(&self, force: bool, f: &mut dyn FnMut(&OnceState)) {
@@ -193,8 +186,9 @@ impl Once {
         run.end = COMPLETE;
     }
 
+    /// False if `until` came first; `force`: whatever panics.
     #[track_caller]
-    fn wait_until(&self, force: bool, until: Until<'_>) -> bool {
+    pub(super) fn wait_until(&self, force: bool, until: Until<'_>) -> bool {
         let me = park::current();
         loop {
             let waiters = self.waiters.lock();

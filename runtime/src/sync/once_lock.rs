@@ -13,6 +13,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use super::once::Once;
+use crate::wait::Until;
 
 /// A cell that is written once, with [`std::sync::OnceLock`]'s API.
 ///
@@ -111,7 +112,12 @@ impl<T> OnceLock<T> {
     /// assert_eq!(cell.wait_timeout(Duration::from_millis(1)), None);
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> Option<&T> {
-        self.once.wait_force_timeout(timeout);
+        if timeout.is_zero() { self.get() } else { self.wait_until(Until::timeout(timeout)) }
+    }
+
+    /// `None` if `until` came first.
+    pub(super) fn wait_until(&self, until: Until<'_>) -> Option<&T> {
+        self.once.wait_until(true, until);
         self.get()
     }
 

@@ -133,7 +133,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// Waits until `until`; [`TryLockError::WouldBlock`] if that came first.
-    fn read_until(&self, until: Until<'_>) -> TryLockResult<RwLockReadGuard<'_, T>> {
+    pub(super) fn read_until(&self, until: Until<'_>) -> TryLockResult<RwLockReadGuard<'_, T>> {
         let locked = self.raw.read_until(until);
         if locked { Ok(self.read_guard()?) } else { Err(TryLockError::WouldBlock) }
     }
@@ -191,7 +191,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// Waits until `until`; [`TryLockError::WouldBlock`] if that came first.
-    fn write_until(&self, until: Until<'_>) -> TryLockResult<RwLockWriteGuard<'_, T>> {
+    pub(super) fn write_until(&self, until: Until<'_>) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         let locked = self.raw.write_until(until);
         if locked { Ok(self.write_guard()?) } else { Err(TryLockError::WouldBlock) }
     }
