@@ -1,7 +1,7 @@
-//! Channels with one receiver and [`std::sync::mpsc`]'s API, over those of [`chan`](crate::chan).
+//! Channels with one receiver and [`std::sync::mpsc`]'s API, over those of [`chan`].
 //!
 //! Sending and receiving parks goroutines and blocks plain threads. For more than one receiver, for
-//! `close` and for select, use [`chan`](crate::chan) itself.
+//! `close` and for select, use [`chan`] itself.
 //!
 //! ```
 //! use gusty::{go, sync::mpsc};
