@@ -1,10 +1,12 @@
 //! Locks and counters that park goroutines: `std::sync`'s API, and Go's `WaitGroup`.
 //!
 //! What std blocks a thread for, these block a goroutine for; on a plain thread they do as std's.
+//! Code that was written for `std::sync` works with `use gusty::sync` in its place: names,
+//! signatures, poisoning and error types are the same, and what never blocks ([`Arc`], [`atomic`])
+//! is std's own. Beyond std, whatever waits can wait for a limited time.
 //!
 //! ```
-//! use std::sync::Arc;
-//! use gusty::{go, sync::{Mutex, WaitGroup}};
+//! use gusty::{go, sync::{Arc, Mutex, WaitGroup}};
 //!
 //! let shared = Arc::new((Mutex::new(0), WaitGroup::new()));
 //! for _ in 0..100 {
@@ -23,16 +25,57 @@
 // Layer: L3 (blocking)
 
 mod mutex_word;
+mod rwlock_word;
 mod wait_group_word;
 
 #[cfg(not(loom))]
+mod barrier;
+#[cfg(not(loom))]
+mod condvar;
+#[cfg(not(loom))]
+mod lazy_lock;
+#[cfg(not(loom))]
+pub mod mpsc;
+#[cfg(not(loom))]
 mod mutex;
+#[cfg(not(loom))]
+mod once;
+#[cfg(not(loom))]
+mod once_lock;
+#[cfg(not(loom))]
+mod poison;
+#[cfg(not(loom))]
+mod raw_condvar;
 #[cfg(not(loom))]
 mod raw_mutex;
 #[cfg(not(loom))]
+mod raw_rwlock;
+#[cfg(not(loom))]
+mod reason;
+#[cfg(not(loom))]
+mod rwlock;
+#[cfg(not(loom))]
+mod rwlock_guard;
+#[cfg(not(loom))]
 mod wait_group;
 
+pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
+
+#[cfg(not(loom))]
+pub use barrier::{Barrier, BarrierWaitResult};
+#[cfg(not(loom))]
+pub use condvar::{Condvar, WaitTimeoutResult};
+#[cfg(not(loom))]
+pub use lazy_lock::LazyLock;
 #[cfg(not(loom))]
 pub use mutex::{Mutex, MutexGuard};
+#[cfg(not(loom))]
+pub use once::{Once, OnceState};
+#[cfg(not(loom))]
+pub use once_lock::OnceLock;
+#[cfg(not(loom))]
+pub use rwlock::RwLock;
+#[cfg(not(loom))]
+pub use rwlock_guard::{RwLockReadGuard, RwLockWriteGuard};
 #[cfg(not(loom))]
 pub use wait_group::WaitGroup;

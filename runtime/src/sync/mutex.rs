@@ -1,6 +1,6 @@
 //! Job: `Mutex` and its guard: std's, over a mutex that parks goroutines.
 //! Layer: L3 (blocking)
-//! Not here: locking and waiting (`raw_mutex`).
+//! Not here: locking and waiting (`raw_mutex`), poisoning (`poison`).
 //! Invariants
 //!   MX1  A guard exists exactly while its owner holds the raw mutex.
 
@@ -9,11 +9,12 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
-use std::thread;
+use std::sync::{LockResult, TryLockError, TryLockResult};
+use std::time::Duration;
 
+use super::poison::{Before, Poison};
 use super::raw_mutex::RawMutex;
+use crate::wait::Until;
 
 /// Mutual exclusion with [`std::sync::Mutex`]'s API, poisoning and error types, for goroutines and
 /// threads alike.
@@ -38,7 +39,7 @@ use super::raw_mutex::RawMutex;
 /// ```
 pub struct Mutex<T: ?Sized> {
     raw: RawMutex,
-    poisoned: AtomicBool,
+    poison: Poison,
     value: UnsafeCell<T>,
 }
 
@@ -75,8 +76,7 @@ impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 #[must_use = "the mutex is unlocked at once if the guard is not kept"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
-    /// Whether the thread was unwinding already when it locked: that does not poison.
-    panicking: bool,
+    before: Before,
     _not_send: PhantomData<*const ()>,
 }
 
@@ -91,11 +91,7 @@ impl<T> Mutex<T> {
     /// *COUNT.lock().unwrap() += 1;
     /// ```
     pub const fn new(value: T) -> Mutex<T> {
-        Mutex {
-            raw: RawMutex::new(),
-            poisoned: AtomicBool::new(false),
-            value: UnsafeCell::new(value),
-        }
+        Mutex { raw: RawMutex::new(), poison: Poison::new(), value: UnsafeCell::new(value) }
     }
 
     /// The value, without locking: nobody else can have the mutex.
@@ -108,8 +104,7 @@ impl<T> Mutex<T> {
     /// assert_eq!(mutex.into_inner().unwrap(), 5);
     /// ```
     pub fn into_inner(self) -> LockResult<T> {
-        let poisoned = self.is_poisoned();
-        checked(self.value.into_inner(), poisoned)
+        self.poison.check(self.value.into_inner())
     }
 }
 
@@ -148,12 +143,35 @@ impl<T: ?Sized> Mutex<T> {
         if self.raw.try_lock() { Ok(self.guard()?) } else { Err(TryLockError::WouldBlock) }
     }
 
+    /// As [`lock`](Mutex::lock), waiting for at most `timeout`; zero only tries.
+    ///
+    /// A waiter whose time is over when the mutex is just being handed over to it has it.
+    ///
+    /// # Errors
+    /// [`TryLockError::WouldBlock`] if the time passed first, [`TryLockError::Poisoned`] with the
+    /// guard if a holder panicked.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let mutex = gusty::sync::Mutex::new(1);
+    /// let guard = mutex.lock_timeout(Duration::from_millis(1)).unwrap();
+    /// assert!(mutex.lock_timeout(Duration::from_millis(1)).is_err());
+    /// # drop(guard);
+    /// ```
+    pub fn lock_timeout(&self, timeout: Duration) -> TryLockResult<MutexGuard<'_, T>> {
+        if timeout.is_zero() { self.try_lock() } else { self.lock_until(Until::timeout(timeout)) }
+    }
+
+    /// Waits until `until`; [`TryLockError::WouldBlock`] if that came first.
+    pub(super) fn lock_until(&self, until: Until<'_>) -> TryLockResult<MutexGuard<'_, T>> {
+        if self.raw.lock_until(until) { Ok(self.guard()?) } else { Err(TryLockError::WouldBlock) }
+    }
+
     /// For who has just locked (MX1).
     #[inline]
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
-        let panicking = thread::panicking();
-        let guard = MutexGuard { mutex: self, panicking, _not_send: PhantomData };
-        checked(guard, self.is_poisoned())
+        let guard = MutexGuard { mutex: self, before: Before::now(), _not_send: PhantomData };
+        self.poison.check(guard)
     }
 
     /// Whether a holder panicked. Without holding the mutex, the answer may be old.
@@ -164,13 +182,13 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[inline]
     pub fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::Relaxed) // ordered by the mutex, for holders
+        self.poison.is_set()
     }
 
     /// Declares the value good again.
     ///
     /// ```
-    /// use std::sync::{Arc, PoisonError};
+    /// use gusty::sync::{Arc, PoisonError};
     /// let mutex = Arc::new(gusty::sync::Mutex::new(1));
     /// let clone = mutex.clone();
     /// let _ = gusty::spawn(move || {
@@ -183,7 +201,7 @@ impl<T: ?Sized> Mutex<T> {
     /// assert_eq!(*mutex.lock().unwrap(), 2);
     /// ```
     pub fn clear_poison(&self) {
-        self.poisoned.store(false, Ordering::Relaxed); // as is_poisoned
+        self.poison.clear();
     }
 
     /// The value, without locking: nobody else can have the mutex.
@@ -197,14 +215,20 @@ impl<T: ?Sized> Mutex<T> {
     /// assert_eq!(*mutex.lock().unwrap(), 2);
     /// ```
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
-        let poisoned = self.is_poisoned();
-        checked(self.value.get_mut(), poisoned)
+        self.poison.check(self.value.get_mut())
     }
 }
 
-#[inline]
-fn checked<G>(guard: G, poisoned: bool) -> LockResult<G> {
-    if poisoned { Err(PoisonError::new(guard)) } else { Ok(guard) }
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    /// For a condition variable, which unlocks and locks again under the guard.
+    pub(super) fn raw(&self) -> &'a RawMutex {
+        &self.mutex.raw
+    }
+
+    /// The guard as `lock` would return it now.
+    pub(super) fn relocked(self) -> LockResult<MutexGuard<'a, T>> {
+        self.mutex.poison.check(self)
+    }
 }
 
 impl<T: ?Sized> Deref for MutexGuard<'_, T> {
@@ -227,9 +251,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if !self.panicking && thread::panicking() {
-            self.mutex.poisoned.store(true, Ordering::Relaxed); // as is_poisoned
-        }
+        self.mutex.poison.guard_ends(self.before);
         // SAFETY: the mutex is held (MX1).
         unsafe { self.mutex.raw.unlock() };
     }

@@ -87,6 +87,18 @@ impl MutexWord {
         self.0.store(waiters_bit(more) | WOKEN, Ordering::Release); // E1
     }
 
+    /// Unlocks, where those who had been announced turned out to have given up: the queue is empty.
+    pub(super) fn unlock_unawaited(&self) {
+        // A plain store, as above.
+        self.0.store(0, Ordering::Release); // E1
+    }
+
+    /// Takes the announcement back: the last waiter in the queue has given up (MW1: under the
+    /// queue's lock).
+    pub(super) fn retract(&self) {
+        self.0.fetch_and(!WAITERS, Ordering::Relaxed); // as in `announce`
+    }
+
     /// Leaves the mutex to a waiter taken from the queue; `more` are in it (MW1).
     pub(super) fn hand_off(&self, more: bool) {
         // A plain store, as above; Relaxed: making the waiter ready orders the rest.
@@ -119,10 +131,12 @@ mod loom_tests {
     use loom::cell::UnsafeCell;
     use loom::sync::{Arc, Mutex, Notify};
     use std::collections::VecDeque;
+    use std::iter;
 
     const PARKED: u32 = 0;
     const COMPETES: u32 = 1;
     const OWNS: u32 = 2;
+    const GAVE_UP: u32 = 3;
 
     /// A parked waiter. (A `Notify` alone wakes spuriously; `park` does not.)
     struct Waiter {
@@ -142,9 +156,10 @@ mod loom_tests {
             self.outcome.load(Ordering::Acquire)
         }
 
-        fn ready(&self, outcome: u32) {
-            self.outcome.store(outcome, Ordering::Release);
-            self.note.notify();
+        /// The claim: of a waker, or of the waiter's deadline.
+        fn claim(&self, outcome: u32) -> bool {
+            let (ok, err) = (Ordering::AcqRel, Ordering::Acquire);
+            self.outcome.compare_exchange(PARKED, outcome, ok, err).is_ok()
         }
     }
 
@@ -157,9 +172,10 @@ mod loom_tests {
     }
 
     impl Model {
-        fn lock(&self) {
+        /// `passes`: the deadline has come as soon as the waiter is queued.
+        fn lock_until(&self, passes: bool) -> bool {
             if self.word.lock_fast() {
-                return;
+                return true;
             }
             let mut woken = false;
             while !self.word.lock_barging(woken) {
@@ -176,11 +192,20 @@ mod loom_tests {
                     }
                     waiter
                 };
+                if passes && waiter.claim(GAVE_UP) {
+                    let mut queue = self.queue.lock().unwrap();
+                    queue.retain(|other| !Arc::ptr_eq(other, &waiter));
+                    if queue.is_empty() {
+                        self.word.retract();
+                    }
+                    return false;
+                }
                 if waiter.park() == OWNS {
-                    return;
+                    return true;
                 }
                 woken = true;
             }
+            true
         }
 
         fn unlock(&self) {
@@ -188,7 +213,9 @@ mod loom_tests {
                 return;
             }
             let mut queue = self.queue.lock().unwrap();
-            let waiter = queue.pop_front().expect("WAITERS was set (MW1)");
+            let end = if self.hand_off { OWNS } else { COMPETES };
+            let mut claimed = iter::from_fn(|| queue.pop_front()).filter(|w| w.claim(end));
+            let Some(waiter) = claimed.next() else { return self.word.unlock_unawaited() };
             let more = !queue.is_empty();
             if self.hand_off {
                 self.word.hand_off(more);
@@ -196,11 +223,12 @@ mod loom_tests {
                 self.word.unlock_waking(more);
             }
             drop(queue);
-            waiter.ready(if self.hand_off { OWNS } else { COMPETES });
+            waiter.note.notify();
         }
     }
 
-    fn three_lockers(hand_off: bool) {
+    /// Of whom one gives up, perhaps.
+    fn three_lockers(hand_off: bool, impatient: bool) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(3);
         builder.check(move || {
@@ -210,34 +238,47 @@ mod loom_tests {
                 hand_off,
                 value: UnsafeCell::new(0),
             });
-            let add = |model: &Model| {
-                model.lock();
+            let add = |model: &Model, passes: bool| {
+                if !model.lock_until(passes) {
+                    return 0;
+                }
                 // SAFETY: the mutex is held; loom reports any overlap.
                 model.value.with_mut(|value| unsafe { *value += 1 });
                 model.unlock();
+                1
             };
             let others: Vec<_> = (0..2)
-                .map(|_| {
+                .map(|i| {
                     let model = model.clone();
-                    loom::thread::spawn(move || add(&model))
+                    loom::thread::spawn(move || add(&model, impatient && i == 0))
                 })
                 .collect();
-            add(&model);
-            others.into_iter().for_each(|other| other.join().unwrap());
+            let mut added = add(&model, false);
+            others.into_iter().for_each(|other| added += other.join().unwrap());
             // A lost wake-up would have been reported as a deadlock.
             // SAFETY: everybody has ended.
-            assert_eq!(model.value.with(|value| unsafe { *value }), 3);
+            assert_eq!(model.value.with(|value| unsafe { *value }), added);
+            assert!(added == 3 || impatient && added == 2);
             assert_eq!(model.word.0.load(Ordering::Relaxed), 0);
         });
     }
 
     #[test]
     fn loom_competing_waiters_exclude_each_other_and_none_is_forgotten() {
-        three_lockers(false);
+        three_lockers(false, false);
     }
 
     #[test]
     fn loom_handed_off_waiters_exclude_each_other_and_none_is_forgotten() {
-        three_lockers(true);
+        three_lockers(true, false);
+    }
+    #[test]
+    fn loom_a_competing_waiter_may_give_up() {
+        three_lockers(false, true);
+    }
+
+    #[test]
+    fn loom_a_waiter_may_give_up_while_the_mutex_is_handed_to_it() {
+        three_lockers(true, true);
     }
 }

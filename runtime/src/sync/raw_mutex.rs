@@ -6,6 +6,8 @@
 //!        back to the front with that moment kept.
 //!   RM2  A waiter that has waited for longer than `PATIENCE` when the mutex is unlocked gets it
 //!        handed over: newcomers that find the CPU warm cannot keep it out forever.
+//!   RM3  A waiter whose deadline passes gives up only if nobody has woken it or handed the mutex
+//!        over to it: then that happened to it, and it competes or holds the mutex.
 //! Source: Go's sync.Mutex (barging, woken bit, front of the queue, 1 ms).
 
 use std::ptr;
@@ -17,7 +19,7 @@ use crate::sched::global::SCHED;
 use crate::sched::{park, ready};
 use crate::sys::clock::{self, Nanos};
 use crate::sys::lock::SpinLock;
-use crate::wait::{self, Node, OTHER, OUTCOME_OTHER, SERVED, Until, WaitQueue};
+use crate::wait::{self, Node, OTHER, OUTCOME_OTHER, OUTCOME_SERVED, SERVED, Until, WaitQueue};
 
 /// Longer waits end by a hand-off (RM2). Go's value.
 const PATIENCE: Nanos = 1_000_000;
@@ -44,15 +46,21 @@ impl RawMutex {
     #[inline]
     pub(super) fn lock(&self) {
         if !self.word.lock_fast() {
-            self.lock_slow();
+            self.lock_slow(Until::FOREVER);
         }
     }
 
+    /// Locks by `deadline`; false if that came first.
+    #[inline]
+    pub(super) fn lock_until(&self, until: Until<'_>) -> bool {
+        self.word.lock_fast() || self.lock_slow(until)
+    }
+
     #[cold]
-    fn lock_slow(&self) {
+    fn lock_slow(&self, until: Until<'_>) -> bool {
         self.spin();
         if self.word.lock_barging(false) {
-            return;
+            return true;
         }
         let me = park::current();
         let since = ptr::without_provenance_mut(clock::now() as usize);
@@ -63,20 +71,34 @@ impl RawMutex {
                 continue;
             }
             let wait = Wait::new(me);
-            let node = Node::single(&wait, since, Until::FOREVER);
-            // SAFETY: only `unlock_slow` ends this wait: it pops the node and readies us.
+            let node = Node::single(&wait, since, until);
+            // SAFETY: popped by `unlock_slow`, which readies us, or removed by `give_up`; on this
+            // frame until then.
             let outcome = unsafe {
                 if woken {
                     queue.push_front(&node); // RM1
                 } else {
                     queue.push_back(&node);
                 }
-                wait::park_in(&self.queue, queue, &wait, Until::FOREVER, WaitReason::Mutex)
+                wait::park_in(&self.queue, queue, &wait, until, WaitReason::Mutex)
             };
-            if outcome == OUTCOME_OTHER {
-                return; // handed over
+            match outcome {
+                OUTCOME_SERVED => woken = true,
+                OUTCOME_OTHER => return true, // handed over
+                _ => {
+                    self.give_up(&node); // RM3
+                    return false;
+                }
             }
-            woken = true;
+        }
+        true
+    }
+
+    fn give_up(&self, node: &Node) {
+        let mut queue = self.queue.lock();
+        queue.remove(node);
+        if queue.is_empty() {
+            self.word.retract();
         }
     }
 
@@ -110,8 +132,9 @@ impl RawMutex {
         let mut queue = self.queue.lock();
         let since = queue.front().map_or(now, |since| since.addr() as Nanos);
         let starving = now.saturating_sub(since) > PATIENCE;
-        let waiter = queue.pop_claimed(if starving { OTHER } else { SERVED });
-        let waiter = waiter.expect("MW1: the word says that somebody waits");
+        let Some(waiter) = queue.pop_claimed(if starving { OTHER } else { SERVED }) else {
+            return self.word.unlock_unawaited(); // everybody has given up meanwhile
+        };
         let more = !queue.is_empty();
         if starving {
             self.word.hand_off(more); // RM2
