@@ -34,12 +34,6 @@ impl Due {
         self.alarm.set(when, then);
     }
 
-    /// Has `then` begin now. Nothing is set.
-    pub(super) fn set_now(&mut self, then: Dormant) {
-        self.next = Some(0);
-        then.start();
-    }
-
     /// Whether it is due (DU1): the moment for which it was set.
     pub(super) fn fire(&mut self) -> Option<Nanos> {
         self.next.filter(|&when| when <= clock::now())?;

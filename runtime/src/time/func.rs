@@ -86,11 +86,7 @@ impl AfterFunc {
             let func = self.func.clone();
             Dormant::new(func.site, move || func.fire())
         });
-        if duration.is_zero() {
-            due.set_now(then);
-        } else {
-            due.set(clock::after(duration), then);
-        }
+        due.set(clock::after(duration), then);
         set
     }
 }
