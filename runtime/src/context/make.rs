@@ -43,9 +43,10 @@ pub struct CancelHandle {
 }
 
 impl CancelHandle {
-    /// Ends the context and all below it with [`Error::Cancelled`]. When this returns, they have
-    /// ended, unless another call is just about it. Wakes those who wait; does not wait for what
-    /// they do. Never parks.
+    /// Ends the context and all below it with [`Error::Cancelled`], and wakes those who wait for
+    /// that; does not wait for what they do. When this returns the context has ended, and so have
+    /// those below it, unless they are just being ended from elsewhere. If another call is about
+    /// to end this very context, parks for that moment.
     ///
     /// ```
     /// use gusty::context;

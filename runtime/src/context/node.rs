@@ -20,10 +20,13 @@ use std::time::Instant;
 use super::error::Reason;
 use super::slots::{Room, Slots};
 use crate::sched::alarm::Alarm;
+use crate::sched::claim::Wait;
 use crate::sched::dormant::Dormant;
+use crate::sched::g::WaitReason;
+use crate::sched::park;
 use crate::sys::clock::Nanos;
 use crate::sys::lock::SpinLock;
-use crate::wait::Cancel;
+use crate::wait::{self, Cancel, Until};
 
 /// What a node knows of the channel that `Context::done` gives out.
 pub(super) trait Closes: Any + Send + Sync {
@@ -160,10 +163,10 @@ impl Node {
         } // else it is dropped after the lock
     }
 
-    /// Ends this node and all below it. Who comes second does nothing, and may return before the
-    /// first is done.
+    /// Ends this node and all below it. Who comes second waits until this node has ended for all to
+    /// see, but not until all below have.
     pub(super) fn end(&self, reason: Reason) {
-        let Some(children) = self.end_alone(&reason) else { return };
+        let Some(children) = self.end_alone(&reason) else { return self.wait() };
         self.leave_parent();
         let mut levels = vec![children.into_iter()];
         while let Some(level) = levels.last_mut() {
@@ -193,12 +196,24 @@ impl Node {
             debug_assert!(set.is_ok());
             (mem::replace(&mut state.children, Slots::new()), state.alarm.take())
         };
-        drop(alarm);
         if let Some(done) = self.done.get() {
             done.close();
         }
         self.cancel.fire();
+        drop(alarm); // may run destructors of users, which find an ended context
         Some(children)
+    }
+
+    /// Waits until the end, which has begun, is to be seen.
+    fn wait(&self) {
+        if !self.cancel.is_fired() {
+            let wait = Wait::new(park::current());
+            // SAFETY: the wait is in no queue; the call takes care of the cancel's.
+            unsafe {
+                let until = Until::cancelled_by(&self.cancel);
+                wait::park_queued(&wait, until, WaitReason::Park, || ());
+            }
+        }
     }
 
     fn leave_parent(&self) {
