@@ -32,6 +32,8 @@ mod config;
 #[cfg(not(loom))]
 mod goroutine;
 #[cfg(not(loom))]
+mod join;
+#[cfg(not(loom))]
 pub mod runtime;
 #[cfg(not(loom))]
 mod sched;
