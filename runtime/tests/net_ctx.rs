@@ -28,9 +28,9 @@ fn each_call_ends_with_its_context() {
         let (ours, theirs) = pair();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let full = vec![0; 1 << 20];
-        let fill = |ctx: &Context| loop {
-            if let Err(error) = ours.write_ctx(ctx, &full) {
-                return Err::<(), _>(error);
+        let fill = |ctx: &Context| -> io::Result<()> {
+            loop {
+                ours.write_ctx(ctx, &full)?;
             }
         };
         for deadline in [false, true] {

@@ -46,3 +46,54 @@ impl Drop for Alarm {
         self.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::clock::{self, NEVER};
+    use std::panic::Location;
+    use std::sync::mpsc;
+
+    #[test]
+    fn it_starts_its_goroutine_or_gives_it_back() {
+        let (tx, rx) = mpsc::channel();
+        let mut alarm = Alarm::new();
+        assert!(alarm.clear().is_none(), "not set");
+        let mut then = Dormant::new(Location::caller(), move || tx.send(clock::now()).unwrap());
+        for when in [NEVER, clock::now() + 3_600_000_000_000] {
+            alarm.set(when, then);
+            then = alarm.clear().expect("far away");
+            assert!(alarm.clear().is_none());
+        }
+        let when = clock::now() + 200_000;
+        alarm.set(when, then);
+        assert!(rx.recv().unwrap() >= when);
+        assert!(alarm.clear().is_none());
+    }
+
+    #[test]
+    fn dropping_it_drops_what_it_would_have_started() {
+        let (tx, rx) = mpsc::channel::<()>();
+        let mut alarm = Alarm::new();
+        alarm.set(NEVER, Dormant::new(Location::caller(), move || tx.send(()).unwrap()));
+        drop(alarm);
+        assert!(rx.recv().is_err());
+    }
+
+    #[test]
+    fn alarms_of_the_past_and_set_from_plain_threads_begin() {
+        let (tx, rx) = mpsc::channel();
+        let alarms: Vec<_> = (0..1000)
+            .map(|i| {
+                let tx = tx.clone();
+                let mut alarm = Alarm::new();
+                let then = Dormant::new(Location::caller(), move || tx.send(i).unwrap());
+                alarm.set(clock::now() * (i % 2), then);
+                alarm
+            })
+            .collect();
+        drop(tx);
+        assert_eq!(rx.iter().sum::<u64>(), 499_500);
+        drop(alarms);
+    }
+}

@@ -8,7 +8,7 @@
 //! Whoever has to start a goroutine where it must not fail or allocate (a timer that expires on a
 //! thread without a P, a cancellation in the middle of a tree) has it made beforehand.
 
-use std::mem;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::Ordering;
 
@@ -39,7 +39,7 @@ impl<F: FnOnce() + Send + 'static> Typed<F> {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(f))
             && let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
         {
-            mem::forget(again); // a payload whose drop panics would panic here, too
+            Box::leak(again); // a payload whose drop panics would panic here, too
         }
     }
 
@@ -91,9 +91,7 @@ impl Dormant {
 
     /// Gives the goroutine to whoever will queue it, or turn it back.
     pub(crate) fn into_g(self) -> GRef {
-        let g = self.0;
-        mem::forget(self);
-        g
+        ManuallyDrop::new(self).0
     }
 
     /// # Safety
@@ -115,5 +113,53 @@ impl Drop for Dormant {
         let task = free.0.task.get().expect("set by `new`");
         // SAFETY: DM1: owned and not begun.
         unsafe { (task.drop_output)(&free.0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime;
+    use std::sync::mpsc;
+
+    #[test]
+    fn it_begins_when_it_is_started_and_not_before() {
+        let (tx, rx) = mpsc::channel();
+        let dormant = Dormant::new(Location::caller(), move || tx.send(1).unwrap());
+        let line = format!("goroutine {} ", dormant.0.id());
+        assert!(!runtime::dump().contains(&line), "DM1");
+        assert_eq!(rx.try_recv(), Err(mpsc::TryRecvError::Empty));
+        dormant.start();
+        assert_eq!(rx.recv(), Ok(1));
+        assert!(rx.recv().is_err(), "its closure is gone");
+    }
+
+    #[test]
+    fn one_that_never_begins_drops_its_closure_and_gives_its_header_back() {
+        let (tx, rx) = mpsc::channel::<()>();
+        let dormant = Dormant::new(Location::caller(), move || tx.send(()).unwrap());
+        let g = dormant.into_g();
+        assert_eq!(rx.try_recv(), Err(mpsc::TryRecvError::Empty));
+        // SAFETY: just taken out, in no queue.
+        drop(unsafe { Dormant::from_g(g) });
+        assert_eq!(rx.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("a panic on purpose");
+            }
+        }
+        let bomb = Bomb;
+        let dormant = Dormant::new(Location::caller(), move || drop(bomb));
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(dormant))).is_err());
+    }
+
+    #[test]
+    fn a_panic_ends_it_only() {
+        let (tx, rx) = mpsc::channel();
+        Dormant::new(Location::caller(), || panic!("a panic on purpose")).start();
+        Dormant::new(Location::caller(), move || tx.send(1).unwrap()).start();
+        assert_eq!(rx.recv(), Ok(1));
     }
 }
