@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::{Rng, alone, scaled, watched};
+use common::{Child, Rng, alone, scaled, watched};
 use gusty::chan::TryRecvError;
-use gusty::time::{Duration, Instant, Timer};
+use gusty::context::{background, with_timeout};
+use gusty::time::{Duration, Instant, Ticker, Timer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -261,4 +262,25 @@ fn timers_survive_a_change_of_gomaxprocs() {
         resizer.join().unwrap();
         gusty::runtime::gomaxprocs(before);
     });
+}
+
+/// Timers go on where no goroutine can be spawned any more.
+#[test]
+fn the_limit_on_goroutines_is_none_on_timers() {
+    let test = "the_limit_on_goroutines_is_none_on_timers";
+    let ended = Child::of(test).env("GUSTY_MAX_GOROUTINES", 100).run(|| {
+        let ticker = Ticker::new(micros(100));
+        let timers: Vec<_> = (0..1_000).map(|_| Timer::new(LONG)).collect();
+        let mut parked = Vec::new();
+        while let Ok(handle) = gusty::Builder::new().spawn(gusty::park) {
+            parked.push(handle);
+            assert!(parked.len() <= 100);
+        }
+        (0..10).for_each(|_| assert!(ticker.recv().is_ok()));
+        assert!(timers.iter().all(|timer| timer.reset(micros(200))));
+        assert!(timers.iter().all(|timer| timer.recv().is_ok()));
+        let (ctx, _cancel) = with_timeout(&background(), micros(100));
+        assert!(ctx.done().recv().is_err());
+    });
+    ended.succeeded();
 }

@@ -27,11 +27,8 @@ enum Place {
 }
 
 /// Runs `f` once in a goroutine of its own when `ctx` ends; at once if it has ended. It is dropped
-/// without a run if it is stopped, or if nobody can end the context any more. Never blocks.
-///
-/// # Panics
-/// At the limit on goroutines (`GUSTY_MAX_GOROUTINES`). A panic of `f` is reported and ends its
-/// goroutine.
+/// without a run if it is stopped, or if nobody can end the context any more. A panic of `f` is
+/// reported and ends its goroutine. Never blocks.
 ///
 /// ```
 /// use gusty::{chan, context};

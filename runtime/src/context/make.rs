@@ -126,9 +126,6 @@ pub(crate) fn with_deadline_by_hand(deadline: Option<Instant>) -> (Context, Canc
 /// deadline is no later, that one counts. A deadline that has passed ends the context at once.
 /// Never blocks.
 ///
-/// # Panics
-/// At the limit on goroutines (`GUSTY_MAX_GOROUTINES`): the end of a deadline is a goroutine.
-///
 /// ```
 /// use gusty::context::{self, Error};
 /// use gusty::time::Instant;
@@ -142,9 +139,6 @@ pub fn with_deadline(parent: &Context, deadline: Instant) -> (Context, CancelHan
 
 /// As [`with_deadline`], with the cause that the deadline gives if it passes. A handle's cause, or
 /// that of a parent, counts if it comes first.
-///
-/// # Panics
-/// As [`with_deadline`].
 ///
 /// ```
 /// use gusty::context;
@@ -164,9 +158,6 @@ pub fn with_deadline_cause(
 
 /// As [`with_deadline`], `timeout` from now; one too long for the clock sets no deadline.
 ///
-/// # Panics
-/// As [`with_deadline`].
-///
 /// ```
 /// use gusty::context::{self, Error};
 /// use gusty::time::{Duration, sleep_ctx};
@@ -182,9 +173,6 @@ pub fn with_timeout(parent: &Context, timeout: Duration) -> (Context, CancelHand
 }
 
 /// As [`with_deadline_cause`], `timeout` from now.
-///
-/// # Panics
-/// As [`with_deadline`].
 ///
 /// ```
 /// use gusty::context;

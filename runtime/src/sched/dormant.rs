@@ -13,8 +13,8 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::Ordering;
 
 use super::g::{G, GRef, GStatus, INLINE_WORDS, JOIN_DETACHED, Task};
-use super::gslab::{self, NoHeader};
-use super::{lifecycle, ready, spawn};
+use super::gslab;
+use super::{lifecycle, p, ready, spawn};
 use crate::config;
 
 /// Owns a goroutine that has not begun (DM1); dropping it drops the closure.
@@ -53,26 +53,20 @@ impl<F: FnOnce() + Send + 'static> Typed<F> {
 }
 
 impl Dormant {
-    /// A goroutine that will run `f`, which must fit into a header (48 bytes).
+    /// A goroutine that will run `f`, which must fit into a header (48 bytes). Never waits. The limit
+    /// on goroutines refuses none of these; one made at the limit raises it by one.
     ///
     /// # Panics
-    /// At the limit on goroutines, after letting others end; if the kernel gives no memory.
+    /// If the kernel gives no memory.
     pub(crate) fn new<F: FnOnce() + Send + 'static>(
         site: &'static Location<'static>,
         f: F,
     ) -> Dormant {
         const { assert!(size_of::<F>() <= INLINE_WORDS * 8 && align_of::<F>() <= 16) };
         lifecycle::ensure_started();
-        let (g, id) = match spawn::header() {
-            Ok(header) => header,
-            Err(NoHeader::Limit(limit)) => panic!(
-                "cannot prepare a goroutine: the limit of {limit} goroutines is reached \
-                 (GUSTY_MAX_GOROUTINES)"
-            ),
-            Err(NoHeader::Memory(errno)) => {
-                panic!("cannot prepare a goroutine: {}", std::io::Error::from_raw_os_error(errno))
-            }
-        };
+        // A ticker that could not go on, or a deadline that could not be set, would be worse.
+        let (g, id) =
+            spawn::try_header().unwrap_or_else(|_| (gslab::take_for_thread(), p::foreign_id()));
         let class = config::settings().stack;
         gslab::init(g, id, class.index(), Typed::<F>::TASK, site);
         g.set_status(GStatus::Free); // not yet to be seen

@@ -45,19 +45,10 @@ pub(crate) fn spawn(
 }
 
 /// A free header and an id. At the limit, lets others end first.
-pub(super) fn header() -> Result<(GRef, u64), NoHeader> {
+fn header() -> Result<(GRef, u64), NoHeader> {
     let mut tries = 0;
     loop {
-        let got = match m::current().and_then(m::M::p) {
-            Some(p) => {
-                // SAFETY: this M owns P (P1); the borrow ends with the block.
-                let owned = unsafe { p.owned() };
-                owned.take_header().map(|g| (g, owned.next_id()))
-            }
-            None => gslab::take(1)
-                .map(|mut one| (one.pop().expect("one was asked for"), p::foreign_id())),
-        };
-        match got {
+        match try_header() {
             // Goroutines that run to their end make room: let them.
             Err(NoHeader::Limit(_)) if may_wait() && tries < LIMIT_YIELDS + LIMIT_SLEEPS => {
                 tries += 1;
@@ -68,6 +59,21 @@ pub(super) fn header() -> Result<(GRef, u64), NoHeader> {
                 }
             }
             other => return other,
+        }
+    }
+}
+
+/// A free header and an id, if the limit allows.
+#[inline]
+pub(super) fn try_header() -> Result<(GRef, u64), NoHeader> {
+    match m::current().and_then(m::M::p) {
+        Some(p) => {
+            // SAFETY: this M owns P (P1); the borrow ends with the block.
+            let owned = unsafe { p.owned() };
+            owned.take_header().map(|g| (g, owned.next_id()))
+        }
+        None => {
+            gslab::take(1).map(|mut one| (one.pop().expect("one was asked for"), p::foreign_id()))
         }
     }
 }

@@ -27,11 +27,7 @@ pub struct AfterFunc {
 /// [`Duration::MAX`], never. Never blocks.
 ///
 /// Each [`reset`](AfterFunc::reset) has it run once more; two runs never overlap, the later one
-/// waits.
-///
-/// # Panics
-/// At the limit on goroutines (`GUSTY_MAX_GOROUTINES`). A panic of `f` is reported and ends that
-/// run.
+/// waits. A panic of `f` is reported and ends that run.
 ///
 /// ```
 /// use gusty::{chan, time};
@@ -67,9 +63,6 @@ impl AfterFunc {
 
     /// Has the function run `duration` from now, whether it has run before or not; true if that
     /// takes the place of a run that had not begun. May park as [`stop`](AfterFunc::stop).
-    ///
-    /// # Panics
-    /// At the limit on goroutines (`GUSTY_MAX_GOROUTINES`).
     ///
     /// ```
     /// use gusty::{chan, time::{Duration, after_func}};

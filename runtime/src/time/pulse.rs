@@ -121,4 +121,25 @@ mod tests {
         assert_eq!(next_tick(100, clock::NEVER, 1234), clock::NEVER);
         assert_eq!(next_tick(7, clock::NEVER / 2, clock::NEVER - 1), clock::NEVER);
     }
+
+    /// Row 93.
+    #[test]
+    fn nothing_is_left_of_one_that_has_ended() {
+        let hour = Duration::from_secs(3600);
+        for (first, period) in [
+            (hour, Duration::ZERO),
+            (hour, hour),
+            (Duration::from_nanos(1), Duration::from_nanos(1)),
+        ] {
+            let pulse = Pulse::new(Location::caller());
+            pulse.start(first, period);
+            assert!(Arc::strong_count(&pulse) >= 2, "the goroutine that is to come holds it");
+            let weak = Arc::downgrade(&pulse);
+            pulse.end();
+            drop(pulse);
+            while weak.strong_count() != 0 {
+                std::thread::yield_now(); // one that had begun ends
+            }
+        }
+    }
 }

@@ -30,7 +30,7 @@ impl Ticker {
     /// A ticker whose first tick comes after `period`. Never blocks.
     ///
     /// # Panics
-    /// If the period is zero; at the limit on goroutines (`GUSTY_MAX_GOROUTINES`).
+    /// If the period is zero.
     ///
     /// ```
     /// use gusty::time::{Duration, Ticker};

@@ -40,8 +40,7 @@ impl From<Elapsed> for io::Error {
 /// `f` took longer.
 ///
 /// # Panics
-/// With the panic of `f`, if that comes in time; at the limit on goroutines
-/// (`GUSTY_MAX_GOROUTINES`).
+/// With the panic of `f`, if that comes in time.
 ///
 /// ```
 /// use gusty::time::{Duration, sleep_ctx, timeout};

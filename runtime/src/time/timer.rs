@@ -32,10 +32,6 @@ impl Timer {
     /// A timer that fires after `duration`; after none, at once; [`Duration::MAX`] is never. Never
     /// blocks.
     ///
-    /// # Panics
-    /// At the limit on goroutines (`GUSTY_MAX_GOROUTINES`): each set timer is one that has not
-    /// begun.
-    ///
     /// ```
     /// use gusty::time::{Duration, Timer};
     /// assert!(Timer::new(Duration::ZERO).chan().try_recv().is_ok());
@@ -92,9 +88,6 @@ impl Timer {
     /// Sets the timer to fire after `duration` from now, whether it had fired or not; true if that
     /// replaces a value that nobody has received. A value of before will not be received. May park
     /// as [`stop`](Timer::stop).
-    ///
-    /// # Panics
-    /// As [`new`](Timer::new).
     ///
     /// ```
     /// use gusty::time::{Duration, Timer};
