@@ -53,8 +53,8 @@ impl<F: FnOnce() + Send + 'static> Typed<F> {
 }
 
 impl Dormant {
-    /// A goroutine that will run `f`, which must fit into a header (48 bytes). Never waits. The limit
-    /// on goroutines refuses none of these; one made at the limit raises it by one.
+    /// A goroutine that will run `f`, which must fit into a header (48 bytes). Never waits: the
+    /// limit on goroutines refuses none of these.
     ///
     /// # Panics
     /// If the kernel gives no memory.
@@ -66,7 +66,7 @@ impl Dormant {
         lifecycle::ensure_started();
         // A ticker that could not go on, or a deadline that could not be set, would be worse.
         let (g, id) =
-            spawn::try_header().unwrap_or_else(|_| (gslab::take_for_thread(), p::foreign_id()));
+            spawn::try_header().unwrap_or_else(|_| (gslab::take_beyond_limit(), p::foreign_id()));
         let class = config::settings().stack;
         gslab::init(g, id, class.index(), Typed::<F>::TASK, site);
         g.set_status(GStatus::Free); // not yet to be seen

@@ -127,6 +127,8 @@ pub(crate) const JOIN_WAKER: usize = 4;
 
 /// The closure has returned or panicked and its result is stored: it must be taken or dropped.
 pub(crate) const OUTPUT_LIVE: u8 = 1;
+/// This header is beyond the limit on goroutines, for good (GS3 of `gslab`).
+pub(crate) const BEYOND_LIMIT: u8 = 2;
 
 /// The header: two cache lines. The second half is mostly the inline closure.
 #[repr(C, align(128))]

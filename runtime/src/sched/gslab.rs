@@ -4,6 +4,8 @@
 //! Invariants
 //!   GS1  A slab is never unmapped or used for anything else (this is G1 of `g`).
 //!   GS2  A G in a free list is owned by that list's lock or P.
+//!   GS3  Headers beyond the limit have a list of their own, which goroutines that are spawned never
+//!        get any from: there are as many of them as were needed at once.
 //!
 //! Headers are apart from the stacks so that a goroutine that has not run yet, or never parks,
 //! costs 128 bytes and no page of its own; slabs come straight from the kernel so that untouched
@@ -13,7 +15,7 @@ use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::g::{G, GRef, GStatus, JOIN_OPEN, OUTPUT_LIVE, Task};
+use super::g::{BEYOND_LIMIT, G, GRef, GStatus, JOIN_OPEN, OUTPUT_LIVE, Task};
 use super::list::GList;
 use crate::sys::lock::SpinLock;
 use parking_lot::Mutex;
@@ -31,11 +33,13 @@ struct Slabs {
 
 static SLABS: Mutex<Slabs> = Mutex::new(Slabs { bases: Vec::new(), bump: SLAB_HEADERS });
 static FREE: SpinLock<GList> = SpinLock::new(GList::new());
+/// GS3.
+static FREE_BEYOND: SpinLock<GList> = SpinLock::new(GList::new());
 /// Headers handed out by slabs, ever: live goroutines plus free lists.
 static CREATED: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 static BATCH: AtomicUsize = AtomicUsize::new(BATCH_MAX);
-/// Headers in use by threads, beyond the limit.
+/// Headers in use by threads, and those beyond the limit.
 static LIMIT_EXEMPT: AtomicUsize = AtomicUsize::new(0);
 
 /// No header to be had.
@@ -86,6 +90,23 @@ pub(crate) fn take_for_thread() -> GRef {
             panic!("no memory for a thread's header: {}", std::io::Error::from_raw_os_error(errno))
         }
     }
+}
+
+/// A header that the limit does not refuse (GS3).
+#[cold]
+pub(crate) fn take_beyond_limit() -> GRef {
+    let free = FREE_BEYOND.lock().pop();
+    free.unwrap_or_else(|| {
+        let g = take_for_thread();
+        g.set_flag(BEYOND_LIMIT, true);
+        g
+    })
+}
+
+/// Takes back what `take_beyond_limit` gave.
+#[cold]
+pub(crate) fn give_beyond_limit(g: GRef) {
+    FREE_BEYOND.lock().push(g);
 }
 
 /// Takes back what `take_for_thread` gave.

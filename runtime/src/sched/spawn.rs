@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::ext::Ext;
-use super::g::{G, GRef, GStatus, JOIN_WAKER, Task};
+use super::g::{BEYOND_LIMIT, G, GRef, GStatus, JOIN_WAKER, Task};
 use super::gslab::{self, NoHeader};
 use super::list::GList;
 use super::m;
@@ -88,6 +88,9 @@ fn may_wait() -> bool {
 pub(crate) fn free(g: GRef) {
     g.drop_ext();
     g.set_status(GStatus::Free);
+    if g.flag(BEYOND_LIMIT) {
+        return gslab::give_beyond_limit(g);
+    }
     match m::current().and_then(m::M::p) {
         // SAFETY: this M owns P (P1); the borrow ends here.
         Some(p) => unsafe { p.owned() }.give_header(g),
