@@ -90,7 +90,7 @@ fn reads_that_race_with_ends_lose_nothing() {
             }
         });
         let mut rng = Rng(!seed);
-        let (mut got, mut ended) = (0, 0);
+        let mut got = 0;
         while got < n {
             let limit = Duration::from_micros(rng.below(60) as u64);
             let (ctx, _cancel) = with_timeout(&background(), limit);
@@ -103,13 +103,9 @@ fn reads_that_race_with_ends_lose_nothing() {
                         got += 1;
                     }
                 }
-                failed => {
-                    assert_eq!(reason(failed), Error::DeadlineExceeded);
-                    ended += 1;
-                }
+                failed => assert_eq!(reason(failed), Error::DeadlineExceeded),
             }
         }
-        assert!(ended > 0, "limits of zero end at once");
         writer.join().unwrap();
     }
     let _alone = alone();
