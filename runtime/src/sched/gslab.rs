@@ -80,13 +80,15 @@ pub(crate) fn take(want: usize) -> Result<GList, NoHeader> {
     Ok(got)
 }
 
-/// A header for a plain thread: not counted against the limit on goroutines.
+/// A header for a plain thread: not counted against the limit on goroutines, nor refused by it.
 pub(crate) fn take_for_thread() -> GRef {
+    let free = FREE.lock().pop();
+    // Exempt and made under one lock: a spawn that looks at the limit sees both or neither.
+    let mut slabs = SLABS.lock();
     LIMIT_EXEMPT.fetch_add(1, Ordering::Relaxed); // a counter
-    match take(1) {
-        Ok(mut one) => one.pop().expect("one was asked for"),
-        Err(NoHeader::Limit(_)) => unreachable!("the exemption made room"),
-        Err(NoHeader::Memory(errno)) => {
+    match free.map_or_else(|| mint(&mut slabs), Ok) {
+        Ok(g) => g,
+        Err(errno) => {
             panic!("no memory for a thread's header: {}", std::io::Error::from_raw_os_error(errno))
         }
     }
@@ -132,23 +134,28 @@ fn refill(got: &mut GList, want: usize) -> Result<(), NoHeader> {
         return Err(NoHeader::Limit(limit));
     }
     for _ in 0..want {
-        if slabs.bump == SLAB_HEADERS {
-            let base = map_slab()?;
-            slabs.bases.push(base);
-            slabs.bump = 0;
-        }
-        let base = *slabs.bases.last().expect("a slab was just added");
-        let g = ptr::with_exposed_provenance_mut::<G>(base + slabs.bump * size_of::<G>());
-        slabs.bump += 1;
-        // SAFETY: inside the slab (GS1); zeroed memory is a valid free G: null pointers, zero
-        // integers, `None`, status Free.
-        got.push(unsafe { GRef::from_ptr(g) }.expect("not null"));
+        got.push(mint(&mut slabs).map_err(NoHeader::Memory)?);
     }
-    CREATED.fetch_add(want, Ordering::Relaxed); // under SLABS; readers only estimate
     Ok(())
 }
 
-fn map_slab() -> Result<usize, NoHeader> {
+/// The next header of the slabs, whatever the limit; or the kernel's error.
+fn mint(slabs: &mut Slabs) -> Result<GRef, i32> {
+    if slabs.bump == SLAB_HEADERS {
+        let base = map_slab()?;
+        slabs.bases.push(base);
+        slabs.bump = 0;
+    }
+    let base = *slabs.bases.last().expect("a slab was just added");
+    let g = ptr::with_exposed_provenance_mut::<G>(base + slabs.bump * size_of::<G>());
+    slabs.bump += 1;
+    CREATED.fetch_add(1, Ordering::Relaxed); // under SLABS; readers only estimate
+    // SAFETY: inside the slab (GS1); zeroed memory is a valid free G: null pointers, zero integers,
+    // `None`, status Free.
+    Ok(unsafe { GRef::from_ptr(g) }.expect("not null"))
+}
+
+fn map_slab() -> Result<usize, i32> {
     // SAFETY: a fresh private mapping.
     let base = unsafe {
         libc::mmap(
@@ -162,7 +169,7 @@ fn map_slab() -> Result<usize, NoHeader> {
     };
     if base == libc::MAP_FAILED {
         // SAFETY: errno of the call above.
-        return Err(NoHeader::Memory(unsafe { *libc::__errno_location() }));
+        return Err(unsafe { *libc::__errno_location() });
     }
     Ok(base.expose_provenance())
 }
