@@ -34,6 +34,8 @@ mod config;
 #[cfg(not(loom))]
 mod goroutine;
 #[cfg(not(loom))]
+mod join;
+#[cfg(not(loom))]
 pub mod runtime;
 #[cfg(not(loom))]
 mod sched;
@@ -53,21 +55,24 @@ mod wait;
 #[cfg(not(loom))]
 pub mod chan;
 #[cfg(not(loom))]
+pub mod context;
+#[cfg(not(loom))]
 pub mod net;
+#[cfg(not(loom))]
+pub mod time;
 
 #[cfg(not(loom))]
 pub use builder::Builder;
 #[cfg(not(loom))]
-pub use goroutine::{
-    Goroutine, GoroutineId, current, is_goroutine, park, park_timeout, sleep, sleep_until,
-    yield_now,
-};
+pub use goroutine::{Goroutine, GoroutineId, current, is_goroutine, park, park_timeout, yield_now};
 #[cfg(not(loom))]
 pub use gusty_macros::{go, main, test};
 #[cfg(not(loom))]
 pub use scope::{Scope, ScopedJoinHandle, scope};
 #[cfg(not(loom))]
 pub use task::{JoinHandle, Result, spawn};
+#[cfg(not(loom))]
+pub use time::{sleep, sleep_until};
 #[cfg(not(loom))]
 pub use tls::Alloc;
 

@@ -16,11 +16,13 @@ use std::time::Duration;
 use crossbeam_utils::Backoff;
 use gusty_netpoll::{Direction, Enqueued, Readiness, Source, WaitNode};
 
-use crate::sched::claim::{TIMED_OUT, Wait};
+use crate::context::Context;
+use crate::sched::claim::{CANCELLED, TIMED_OUT, Wait};
 use crate::sched::g::WaitReason;
 use crate::sched::list::GList;
 use crate::sched::{lifecycle, park, poll, ready};
 use crate::sys::clock::{self, NEVER, Nanos};
+use crate::wait::{self, Until};
 
 /// A non-blocking descriptor and its place in the poller.
 pub(super) struct Pollable<S: AsRawFd> {
@@ -65,11 +67,13 @@ impl<S: AsRawFd> Pollable<S> {
         (ns != NEVER).then(|| Duration::from_nanos(ns))
     }
 
-    /// Runs `call` until it does not say `WouldBlock`, waiting in between.
+    /// Runs `call` until it does not say `WouldBlock`, waiting in between, until `ctx` ends if there
+    /// is one.
     #[inline]
     pub(super) fn retry<R>(
         &self,
         direction: Direction,
+        ctx: Option<&Context>,
         mut call: impl FnMut(&S) -> io::Result<R>,
     ) -> io::Result<R> {
         let mut deadline = None;
@@ -88,7 +92,7 @@ impl<S: AsRawFd> Pollable<S> {
                 }
             }
             let deadline = *deadline.get_or_insert_with(|| self.deadline(direction));
-            self.wait(direction, seen, deadline)?;
+            self.wait(direction, seen, deadline, ctx)?;
         }
     }
 
@@ -98,10 +102,11 @@ impl<S: AsRawFd> Pollable<S> {
     pub(super) fn transfer(
         &self,
         direction: Direction,
+        ctx: Option<&Context>,
         len: usize,
         mut call: impl FnMut(&S) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        self.retry(direction, |io| {
+        self.retry(direction, ctx, |io| {
             let seen = self.source.readiness(direction);
             let n = call(io)?;
             if 0 < n && n < len {
@@ -124,7 +129,9 @@ impl<S: AsRawFd> Pollable<S> {
         direction: Direction,
         seen: Readiness,
         deadline: Nanos,
+        ctx: Option<&Context>,
     ) -> io::Result<()> {
+        let until = Until { deadline, cancel: ctx.and_then(Context::cancel) };
         let wait = Wait::new(park::current());
         let node = WaitNode::new((&raw const wait).expose_provenance());
         let committed = AtomicBool::new(false);
@@ -135,9 +142,9 @@ impl<S: AsRawFd> Pollable<S> {
             Direction::Write => WaitReason::IoWrite,
         };
         // SAFETY: a sink claims under the gate's lock, and `remove` takes it below unless a sink
-        // has claimed; the commit's last touch is waited for (FD1).
+        // has claimed; the commit queues the node, and its last touch is waited for (FD1).
         let outcome = unsafe {
-            park::park_until(wait_ref, deadline, reason, move || {
+            wait::park_queued(wait_ref, until, reason, move || {
                 if source.enqueue(direction, seen, node_ref) != Enqueued::Queued
                     && wait_ref.try_claim(poll::READY)
                 {
@@ -151,12 +158,14 @@ impl<S: AsRawFd> Pollable<S> {
             // E1
             backoff.snooze(); // a handful of instructions are left, unless their thread is off its CPU
         }
-        if outcome != TIMED_OUT {
-            return Ok(());
-        }
+        let error = match outcome {
+            TIMED_OUT => io::Error::new(io::ErrorKind::TimedOut, "i/o timeout"),
+            CANCELLED => ctx.and_then(Context::err).expect("what ends waits has ended").into(),
+            _ => return Ok(()),
+        };
         // SAFETY: the node was used with this gate only.
         unsafe { self.source.remove(direction, &node) };
-        Err(io::Error::new(io::ErrorKind::TimedOut, "i/o timeout"))
+        Err(error)
     }
 
     pub(super) fn source(&self) -> &Source {

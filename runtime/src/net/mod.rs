@@ -8,12 +8,14 @@
 //! calling thread for as long as it takes.
 //!
 //! What std has not: [`TcpStream::close`] and [`TcpListener::close`] end a descriptor for all its
-//! users at once, waking those who wait on it with an error.
+//! users at once, waking those who wait on it with an error; calls whose names end in `_ctx` end with
+//! a [`Context`](crate::context::Context).
 // Job: the public face of networking.
 // Layer: L3 (blocking)
 
 mod fd;
 mod tcp;
+mod tcp_ctx;
 
 pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, ToSocketAddrs};
 pub use tcp::{Incoming, TcpListener, TcpStream};

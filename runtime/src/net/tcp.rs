@@ -9,9 +9,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gusty_netpoll::Direction::{self, Read as In, Write as Out};
+use gusty_netpoll::Direction::{Read as In, Write as Out};
 
 use super::fd::Pollable;
+use crate::context::Context;
 use crate::sys::clock::{self, NEVER, Nanos};
 
 /// A TCP socket that listens, as [`std::net::TcpListener`]. Share it by reference, or clone it.
@@ -52,7 +53,14 @@ impl TcpListener {
     /// # Errors
     /// As std's; running out of descriptors (`EMFILE`) leaves the listener in order.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, addr) = self.0.retry(In, mio::net::TcpListener::accept)?;
+        self.accept_until(None)
+    }
+
+    pub(super) fn accept_until(
+        &self,
+        ctx: Option<&Context>,
+    ) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, addr) = self.0.retry(In, ctx, mio::net::TcpListener::accept)?;
         Ok((TcpStream::wrap(stream)?, addr))
     }
 
@@ -117,7 +125,7 @@ impl TcpStream {
     /// # Errors
     /// As [`std::net::TcpStream::connect`].
     pub fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        each_address(addr, |addr| TcpStream::connect_by(addr, NEVER))
+        each_address(addr, |addr| TcpStream::connect_by(addr, NEVER, None))
     }
 
     /// Connects within `timeout`. Parks the goroutine.
@@ -129,10 +137,14 @@ impl TcpStream {
             let kind = io::ErrorKind::InvalidInput;
             return Err(io::Error::new(kind, "cannot set a timeout of zero"));
         }
-        TcpStream::connect_by(*addr, clock::after(timeout))
+        TcpStream::connect_by(*addr, clock::after(timeout), None)
     }
 
-    fn connect_by(addr: SocketAddr, deadline: Nanos) -> io::Result<TcpStream> {
+    pub(super) fn connect_by(
+        addr: SocketAddr,
+        deadline: Nanos,
+        ctx: Option<&Context>,
+    ) -> io::Result<TcpStream> {
         let stream = TcpStream::wrap(mio::net::TcpStream::connect(addr)?)?;
         loop {
             // The socket becomes writable when the attempt has ended, one way or the other.
@@ -144,7 +156,7 @@ impl TcpStream {
                 Ok(_) => return Ok(stream),
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => {
                     stream.0.source().clear_ready(Out, seen);
-                    stream.0.wait(Out, seen, deadline)?;
+                    stream.0.wait(Out, seen, deadline, ctx)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -224,16 +236,15 @@ impl TcpStream {
     /// # Errors
     /// As `read`.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.retry(In, |io| io.peek(buf))
+        self.0.retry(In, None, |io| io.peek(buf))
     }
 
-    fn transfer(
-        &self,
-        direction: Direction,
-        len: usize,
-        call: impl FnMut(&mio::net::TcpStream) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        self.0.transfer(direction, len, call)
+    pub(super) fn read_until(&self, ctx: Option<&Context>, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.transfer(In, ctx, buf.len(), |mut io| io.read(buf))
+    }
+
+    pub(super) fn write_until(&self, ctx: Option<&Context>, buf: &[u8]) -> io::Result<usize> {
+        self.0.transfer(Out, ctx, buf.len(), |mut io| io.write(buf))
     }
 }
 
@@ -271,23 +282,23 @@ pass_on! {
 
 impl Read for &TcpStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.transfer(In, buf.len(), |mut io| io.read(buf))
+        self.read_until(None, buf)
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        self.transfer(In, len, |mut io| io.read_vectored(bufs))
+        self.0.transfer(In, None, len, |mut io| io.read_vectored(bufs))
     }
 }
 
 impl Write for &TcpStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.transfer(Out, buf.len(), |mut io| io.write(buf))
+        self.write_until(None, buf)
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        self.transfer(Out, len, |mut io| io.write_vectored(bufs))
+        self.0.transfer(Out, None, len, |mut io| io.write_vectored(bufs))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -354,7 +365,7 @@ fn deepen_backlog(listener: &mio::net::TcpListener) -> io::Result<()> {
 }
 
 /// Tries the addresses in turn; the last error if none works.
-fn each_address<T>(
+pub(super) fn each_address<T>(
     addr: impl ToSocketAddrs,
     mut f: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {

@@ -134,6 +134,8 @@ pub(crate) const OUTPUT_LIVE: u8 = 1;
 pub(crate) const LIGHT: u8 = 2;
 /// Stays on the M that runs it first (HM1 of `home`).
 pub(crate) const PINNED: u8 = 4;
+/// This header is beyond the limit on goroutines, for good (GS3 of `gslab`).
+pub(crate) const BEYOND_LIMIT: u8 = 8;
 
 /// The header: two cache lines. The second half is mostly the inline closure.
 #[repr(C, align(128))]

@@ -4,6 +4,8 @@
 //! Invariants
 //!   GS1  A slab is never unmapped or used for anything else (this is G1 of `g`).
 //!   GS2  A G in a free list is owned by that list's lock or P.
+//!   GS3  Headers beyond the limit have a list of their own, which goroutines that are spawned never
+//!        get any from: there are as many of them as were needed at once.
 //!
 //! Headers are apart from the stacks so that a goroutine that has not run yet, or never parks,
 //! costs 128 bytes and no page of its own; slabs come straight from the kernel so that untouched
@@ -13,9 +15,10 @@ use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::g::{G, GRef, GStatus, JOIN_OPEN, Task};
+use super::g::{BEYOND_LIMIT, G, GRef, GStatus, JOIN_OPEN, PINNED, Task};
 use super::list::GList;
 use crate::sys::lock::SpinLock;
+use crate::tls::{self, Level};
 use parking_lot::Mutex;
 
 /// Headers in a slab: 512 KiB.
@@ -31,11 +34,13 @@ struct Slabs {
 
 static SLABS: Mutex<Slabs> = Mutex::new(Slabs { bases: Vec::new(), bump: SLAB_HEADERS });
 static FREE: SpinLock<GList> = SpinLock::new(GList::new());
+/// GS3.
+static FREE_BEYOND: SpinLock<GList> = SpinLock::new(GList::new());
 /// Headers handed out by slabs, ever: live goroutines plus free lists.
 static CREATED: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 static BATCH: AtomicUsize = AtomicUsize::new(BATCH_MAX);
-/// Headers in use by threads, beyond the limit.
+/// Headers in use by threads, and those beyond the limit.
 static LIMIT_EXEMPT: AtomicUsize = AtomicUsize::new(0);
 
 /// No header to be had.
@@ -76,16 +81,35 @@ pub(crate) fn take(want: usize) -> Result<GList, NoHeader> {
     Ok(got)
 }
 
-/// A header for a plain thread: not counted against the limit on goroutines.
+/// A header for a plain thread: not counted against the limit on goroutines, nor refused by it.
 pub(crate) fn take_for_thread() -> GRef {
+    let free = FREE.lock().pop();
+    // Exempt and made under one lock: a spawn that looks at the limit sees both or neither.
+    let mut slabs = SLABS.lock();
     LIMIT_EXEMPT.fetch_add(1, Ordering::Relaxed); // a counter
-    match take(1) {
-        Ok(mut one) => one.pop().expect("one was asked for"),
-        Err(NoHeader::Limit(_)) => unreachable!("the exemption made room"),
-        Err(NoHeader::Memory(errno)) => {
+    match free.map_or_else(|| mint(&mut slabs), Ok) {
+        Ok(g) => g,
+        Err(errno) => {
             panic!("no memory for a thread's header: {}", std::io::Error::from_raw_os_error(errno))
         }
     }
+}
+
+/// A header that the limit does not refuse (GS3).
+#[cold]
+pub(crate) fn take_beyond_limit() -> GRef {
+    let free = FREE_BEYOND.lock().pop();
+    free.unwrap_or_else(|| {
+        let g = take_for_thread();
+        g.set_flag(BEYOND_LIMIT, true);
+        g
+    })
+}
+
+/// Takes back what `take_beyond_limit` gave.
+#[cold]
+pub(crate) fn give_beyond_limit(g: GRef) {
+    FREE_BEYOND.lock().push(g);
 }
 
 /// Takes back what `take_for_thread` gave.
@@ -111,23 +135,28 @@ fn refill(got: &mut GList, want: usize) -> Result<(), NoHeader> {
         return Err(NoHeader::Limit(limit));
     }
     for _ in 0..want {
-        if slabs.bump == SLAB_HEADERS {
-            let base = map_slab()?;
-            slabs.bases.push(base);
-            slabs.bump = 0;
-        }
-        let base = *slabs.bases.last().expect("a slab was just added");
-        let g = ptr::with_exposed_provenance_mut::<G>(base + slabs.bump * size_of::<G>());
-        slabs.bump += 1;
-        // SAFETY: inside the slab (GS1); zeroed memory is a valid free G: null pointers, zero
-        // integers, `None`, status Free.
-        got.push(unsafe { GRef::from_ptr(g) }.expect("not null"));
+        got.push(mint(&mut slabs).map_err(NoHeader::Memory)?);
     }
-    CREATED.fetch_add(want, Ordering::Relaxed); // under SLABS; readers only estimate
     Ok(())
 }
 
-fn map_slab() -> Result<usize, NoHeader> {
+/// The next header of the slabs, whatever the limit; or the kernel's error.
+fn mint(slabs: &mut Slabs) -> Result<GRef, i32> {
+    if slabs.bump == SLAB_HEADERS {
+        let base = map_slab()?;
+        slabs.bases.push(base);
+        slabs.bump = 0;
+    }
+    let base = *slabs.bases.last().expect("a slab was just added");
+    let g = ptr::with_exposed_provenance_mut::<G>(base + slabs.bump * size_of::<G>());
+    slabs.bump += 1;
+    CREATED.fetch_add(1, Ordering::Relaxed); // under SLABS; readers only estimate
+    // SAFETY: inside the slab (GS1); zeroed memory is a valid free G: null pointers, zero integers,
+    // `None`, status Free.
+    Ok(unsafe { GRef::from_ptr(g) }.expect("not null"))
+}
+
+fn map_slab() -> Result<usize, i32> {
     // SAFETY: a fresh private mapping.
     let base = unsafe {
         libc::mmap(
@@ -141,7 +170,7 @@ fn map_slab() -> Result<usize, NoHeader> {
     };
     if base == libc::MAP_FAILED {
         // SAFETY: errno of the call above.
-        return Err(NoHeader::Memory(unsafe { *libc::__errno_location() }));
+        return Err(unsafe { *libc::__errno_location() });
     }
     Ok(base.expose_provenance())
 }
@@ -174,7 +203,10 @@ pub(crate) fn init(
 ) {
     debug_assert_eq!(g.status(), GStatus::Free);
     g.set_id(id);
-    g.set_flags(flags);
+    let kept = if g.flag(BEYOND_LIMIT) { BEYOND_LIMIT } else { 0 };
+    // Where goroutines have no thread-locals of their own, they stay with their thread's.
+    let level = if tls::level() == Level::Pinned { PINNED } else { 0 };
+    g.set_flags(flags | kept | level);
     g.task.set(Some(task));
     g.site.set(Some(site));
     g.join.store(JOIN_OPEN, Ordering::Relaxed); // published with the G

@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::ext::Ext;
-use super::g::{G, GRef, GStatus, JOIN_WAKER, PINNED, Task};
+use super::g::{BEYOND_LIMIT, G, GRef, GStatus, JOIN_WAKER, Task};
 use super::gslab::{self, NoHeader};
 use super::list::GList;
 use super::m;
@@ -19,7 +19,6 @@ use super::ready;
 use crate::config;
 use crate::stack::SizeClass;
 use crate::sys::clock;
-use crate::tls::{self, Level};
 
 /// How often a spawn at the limit lets others run before it gives up: by yielding first, then by
 /// sleeping, because those who make room may run on other Ps.
@@ -37,7 +36,7 @@ pub(crate) fn spawn(
     fill: impl FnOnce(&G),
 ) -> Result<GRef, NoHeader> {
     let (g, id) = header()?;
-    gslab::init(g, id, class.index(), flags | default_flags(), task, site);
+    gslab::init(g, id, class.index(), flags, task, site);
     if name.is_some() {
         g.set_ext(Ext::new(id, name));
     }
@@ -46,25 +45,11 @@ pub(crate) fn spawn(
     Ok(g)
 }
 
-/// What every goroutine is at this level of thread-local storage.
-#[inline]
-fn default_flags() -> u8 {
-    if tls::level() == Level::Pinned { PINNED } else { 0 }
-}
-
+/// A free header and an id. At the limit, lets others end first.
 fn header() -> Result<(GRef, u64), NoHeader> {
     let mut tries = 0;
     loop {
-        let got = match m::current().and_then(m::M::p) {
-            Some(p) => {
-                // SAFETY: this M owns P (P1); the borrow ends with the block.
-                let owned = unsafe { p.owned() };
-                owned.take_header().map(|g| (g, owned.next_id()))
-            }
-            None => gslab::take(1)
-                .map(|mut one| (one.pop().expect("one was asked for"), p::foreign_id())),
-        };
-        match got {
+        match try_header() {
             // Goroutines that run to their end make room: let them.
             Err(NoHeader::Limit(_)) if may_wait() && tries < LIMIT_YIELDS + LIMIT_SLEEPS => {
                 tries += 1;
@@ -79,6 +64,21 @@ fn header() -> Result<(GRef, u64), NoHeader> {
     }
 }
 
+/// A free header and an id, if the limit allows.
+#[inline]
+pub(super) fn try_header() -> Result<(GRef, u64), NoHeader> {
+    match m::current().and_then(m::M::p) {
+        Some(p) => {
+            // SAFETY: this M owns P (P1); the borrow ends with the block.
+            let owned = unsafe { p.owned() };
+            owned.take_header().map(|g| (g, owned.next_id()))
+        }
+        None => {
+            gslab::take(1).map(|mut one| (one.pop().expect("one was asked for"), p::foreign_id()))
+        }
+    }
+}
+
 /// Whether the caller can wait for others: g0 cannot.
 fn may_wait() -> bool {
     m::current().is_none_or(|m| m.cur().is_some())
@@ -89,6 +89,9 @@ fn may_wait() -> bool {
 pub(crate) fn free(g: GRef) {
     g.drop_ext();
     g.set_status(GStatus::Free);
+    if g.flag(BEYOND_LIMIT) {
+        return gslab::give_beyond_limit(g);
+    }
     match m::current().and_then(m::M::p) {
         // SAFETY: this M owns P (P1); the borrow ends here.
         Some(p) => unsafe { p.owned() }.give_header(g),
