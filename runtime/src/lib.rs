@@ -49,6 +49,8 @@ mod wait;
 #[cfg(not(loom))]
 pub mod chan;
 #[cfg(not(loom))]
+pub mod thread;
+#[cfg(not(loom))]
 pub mod net;
 
 #[cfg(not(loom))]

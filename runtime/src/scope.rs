@@ -188,6 +188,11 @@ pub struct ScopedJoinHandle<'scope, T> {
     scope: PhantomData<&'scope ()>,
 }
 
+// SAFETY: it gives out `T` and `&Goroutine` only, and `spawn` demands `T: Send`.
+unsafe impl<T> Send for ScopedJoinHandle<'_, T> {}
+// SAFETY: `&ScopedJoinHandle` gives no access to the result.
+unsafe impl<T> Sync for ScopedJoinHandle<'_, T> {}
+
 impl<T> ScopedJoinHandle<'_, T> {
     /// Waits for the goroutine to end; see [`JoinHandle::join`].
     ///
@@ -207,6 +212,11 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// The goroutine's identity.
     pub fn goroutine(&self) -> Goroutine {
         self.handle.goroutine()
+    }
+
+    /// As [`goroutine`](ScopedJoinHandle::goroutine), borrowed and under std's name.
+    pub fn thread(&self) -> &Goroutine {
+        self.handle.thread()
     }
 }
 

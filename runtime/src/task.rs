@@ -1,5 +1,5 @@
 //! Job: goroutines as the user sees them: `spawn`, `Builder`, `JoinHandle`.
-//! Layer: L4 (API)
+//! Layer: L3 (blocking)
 //! Not here: the header and the queues (`sched`), scoped goroutines (`scope`).
 //! Invariants
 //!   TK1  A header's inline words (or the box they point to) hold the closure until it runs, then
@@ -233,6 +233,25 @@ impl Builder {
         start(f, self.name, class, site)
     }
 
+    /// As [`Builder::spawn`], for a closure and a result that may borrow.
+    ///
+    /// # Safety
+    /// The goroutine has ended before anything that `f` or `T` borrows is gone, and the handle,
+    /// with the result in it, has been joined or dropped: also if the caller panics.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    #[track_caller]
+    pub unsafe fn spawn_unchecked<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        let site = Location::caller();
+        let class = self.class()?;
+        start(f, self.name, class, site)
+    }
+
     pub(crate) fn class(&self) -> io::Result<Option<SizeClass>> {
         self.stack_size
             .map(SizeClass::for_size)
@@ -253,8 +272,8 @@ pub struct JoinHandle<T> {
     _result: PhantomData<Result<T>>,
 }
 
-// SAFETY: the handle gives out `T` and `&Goroutine` only; T was produced on another thread anyway.
-unsafe impl<T: Send> Send for JoinHandle<T> {}
+// SAFETY: the handle gives out `T` and `&Goroutine` only; whoever spawns demands `T: Send`.
+unsafe impl<T> Send for JoinHandle<T> {}
 // SAFETY: `&JoinHandle` gives no access to the result.
 unsafe impl<T> Sync for JoinHandle<T> {}
 
@@ -278,7 +297,13 @@ impl<T> JoinHandle<T> {
 
     /// The goroutine's identity: id, name, `unpark`.
     pub fn goroutine(&self) -> Goroutine {
-        Goroutine::from_ext(self.g.ext())
+        self.thread().clone()
+    }
+
+    /// As [`goroutine`](JoinHandle::goroutine), borrowed and under std's name.
+    pub fn thread(&self) -> &Goroutine {
+        // SAFETY: the header is freed by the handle or after it (SP1).
+        unsafe { Goroutine::of(&self.g) }
     }
 
     pub(crate) fn wait(&self) {
