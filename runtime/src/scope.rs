@@ -188,11 +188,6 @@ pub struct ScopedJoinHandle<'scope, T> {
     scope: PhantomData<&'scope ()>,
 }
 
-// SAFETY: it gives out `T` and `&Goroutine` only, and `spawn` demands `T: Send`.
-unsafe impl<T> Send for ScopedJoinHandle<'_, T> {}
-// SAFETY: `&ScopedJoinHandle` gives no access to the result.
-unsafe impl<T> Sync for ScopedJoinHandle<'_, T> {}
-
 impl<T> ScopedJoinHandle<'_, T> {
     /// Waits for the goroutine to end; see [`JoinHandle::join`].
     ///
