@@ -11,7 +11,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::sched::ext::Ext;
 use crate::sched::g::{G, GKind, GRef, WaitReason};
@@ -148,22 +148,6 @@ pub fn park() {
 pub fn park_timeout(timeout: Duration) {
     let me = sched_park::current();
     my_ext(me).park(me, clock::after(timeout), WaitReason::Park);
-}
-
-/// Pauses for at least `duration`: parks a goroutine, blocks a plain thread. Zero returns at once
-/// after letting others run; [`Duration::MAX`] never returns.
-///
-/// When the process is idle, a goroutine wakes some 10 to 30 us after its deadline.
-pub fn sleep(duration: Duration) {
-    if duration.is_zero() {
-        return sched_park::yield_now();
-    }
-    sched_park::sleep_until(clock::after(duration));
-}
-
-/// Pauses until `deadline`; see [`sleep`].
-pub fn sleep_until(deadline: Instant) {
-    sched_park::sleep_until(clock::from_instant(deadline));
 }
 
 /// Lets the other goroutines of this P run, then goes on; on a plain thread, `sched_yield`.

@@ -49,21 +49,24 @@ mod wait;
 #[cfg(not(loom))]
 pub mod chan;
 #[cfg(not(loom))]
-pub mod thread;
+pub mod context;
 #[cfg(not(loom))]
 pub mod net;
+#[cfg(not(loom))]
+pub mod thread;
+#[cfg(not(loom))]
+pub mod time;
 
 #[cfg(not(loom))]
-pub use goroutine::{
-    Goroutine, GoroutineId, current, is_goroutine, park, park_timeout, sleep, sleep_until,
-    yield_now,
-};
+pub use goroutine::{Goroutine, GoroutineId, current, is_goroutine, park, park_timeout, yield_now};
 #[cfg(not(loom))]
 pub use gusty_macros::{go, main, test};
 #[cfg(not(loom))]
 pub use scope::{Scope, ScopedJoinHandle, scope};
 #[cfg(not(loom))]
 pub use task::{Builder, JoinHandle, Result, spawn};
+#[cfg(not(loom))]
+pub use time::{sleep, sleep_until};
 
 #[doc(hidden)]
 #[path = "entry.rs"]

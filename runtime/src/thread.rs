@@ -46,11 +46,11 @@ pub use std::thread::{AccessError, LocalKey, panicking};
 pub use std::thread_local;
 
 pub use crate::goroutine::{
-    Goroutine as Thread, GoroutineId as ThreadId, current, park, park_timeout, sleep, sleep_until,
-    yield_now,
+    Goroutine as Thread, GoroutineId as ThreadId, current, park, park_timeout, yield_now,
 };
 pub use crate::scope::{Scope, ScopedJoinHandle, scope};
 pub use crate::task::{JoinHandle, Result, spawn};
+pub use crate::time::{sleep, sleep_until};
 
 /// The least stack there is: std, too, rounds up what is too little.
 const LEAST_STACK: usize = 1;

@@ -21,12 +21,11 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::buffer::{Buffer, Ring};
-use crate::sched::claim::{TIMED_OUT, Wait};
+use crate::sched::claim::{CANCELLED, TIMED_OUT, Wait};
 use crate::sched::g::{GRef, WaitReason};
 use crate::sched::{park, ready};
-use crate::sys::clock::Nanos;
 use crate::sys::lock::{SpinGuard, SpinLock};
-use crate::wait::{self, Node, OTHER, OUTCOME_SERVED, SERVED, WaitQueue};
+use crate::wait::{self, Node, OTHER, OUTCOME_SERVED, SERVED, Until, WaitQueue};
 
 /// The capacity that stands for "no bound".
 pub(super) const UNBOUNDED: usize = usize::MAX;
@@ -38,6 +37,8 @@ pub(super) enum Outcome {
     Closed,
     /// Full or empty, now or until the deadline.
     NotNow,
+    /// Full or empty until the wait was called off.
+    Cancelled,
 }
 
 /// What the first, unblocking half of an operation found.
@@ -86,12 +87,12 @@ impl<T> Channel<T> {
         self.closed.load(Ordering::Acquire) // E1
     }
 
-    /// Sends, waiting for room until `deadline`.
+    /// Sends, waiting for room until `until`.
     ///
     /// # Safety
     /// `value` points to a value, which is given away if the outcome is `Done`, and else kept.
     #[inline]
-    pub(super) unsafe fn send(&self, value: *mut T, deadline: Nanos) -> Outcome {
+    pub(super) unsafe fn send(&self, value: *mut T, until: Until<'_>) -> Outcome {
         let mut me = None;
         loop {
             // SAFETY: promised by the caller.
@@ -99,7 +100,7 @@ impl<T> Channel<T> {
                 Start::Ended(outcome) => return outcome,
                 Start::WouldBlock(state) => match me.or_else(wait::current_goroutine) {
                     // SAFETY: as above.
-                    Some(g) => return unsafe { self.wait_send(state, g, value, deadline) },
+                    Some(g) => return unsafe { self.wait_send(state, g, value, until) },
                     None => {
                         drop(state); // a thread's first wait allocates (CH2)
                         me = Some(park::current());
@@ -167,24 +168,24 @@ impl<T> Channel<T> {
         mut state: SpinGuard<'_, State<T>>,
         me: GRef,
         value: *mut T,
-        deadline: Nanos,
+        until: Until<'_>,
     ) -> Outcome {
         let wait = Wait::new(me);
-        let node = Node::single(&wait, value.cast(), deadline);
+        let node = Node::single(&wait, value.cast(), until);
         // SAFETY: `end` unlinks it if it was not popped; both are on this frame until then.
         let outcome = unsafe {
             state.senders.push_back(&node);
-            wait::park_in(&self.state, state, &wait, deadline, WaitReason::ChanSend)
+            wait::park_in(&self.state, state, &wait, until, WaitReason::ChanSend)
         };
         self.end(outcome, &node, |state| &mut state.senders)
     }
 
-    /// Receives, waiting for a value until `deadline`.
+    /// Receives, waiting for a value until `until`.
     ///
     /// # Safety
     /// `out` has room for a value, which is there if the outcome is `Done`.
     #[inline]
-    pub(super) unsafe fn recv(&self, out: *mut T, deadline: Nanos) -> Outcome {
+    pub(super) unsafe fn recv(&self, out: *mut T, until: Until<'_>) -> Outcome {
         let mut me = None;
         loop {
             // SAFETY: promised by the caller.
@@ -192,7 +193,7 @@ impl<T> Channel<T> {
                 Start::Ended(outcome) => return outcome,
                 Start::WouldBlock(state) => match me.or_else(wait::current_goroutine) {
                     // SAFETY: as above.
-                    Some(g) => return unsafe { self.wait_recv(state, g, out, deadline) },
+                    Some(g) => return unsafe { self.wait_recv(state, g, out, until) },
                     None => {
                         drop(state); // a thread's first wait allocates (CH2)
                         me = Some(park::current());
@@ -257,19 +258,19 @@ impl<T> Channel<T> {
         mut state: SpinGuard<'_, State<T>>,
         me: GRef,
         out: *mut T,
-        deadline: Nanos,
+        until: Until<'_>,
     ) -> Outcome {
         let wait = Wait::new(me);
-        let node = Node::single(&wait, out.cast(), deadline);
+        let node = Node::single(&wait, out.cast(), until);
         // SAFETY: `end` unlinks it if it was not popped; both are on this frame until then.
         let outcome = unsafe {
             state.receivers.push_back(&node);
-            wait::park_in(&self.state, state, &wait, deadline, WaitReason::ChanRecv)
+            wait::park_in(&self.state, state, &wait, until, WaitReason::ChanRecv)
         };
         self.end(outcome, &node, |state| &mut state.receivers)
     }
 
-    /// After a wait: unlinks the node of one that timed out, and translates.
+    /// After a wait: unlinks the node of one that nobody served, and translates.
     #[inline]
     fn end(
         &self,
@@ -279,9 +280,9 @@ impl<T> Channel<T> {
     ) -> Outcome {
         match outcome {
             OUTCOME_SERVED => Outcome::Done,
-            TIMED_OUT => {
+            TIMED_OUT | CANCELLED => {
                 queue(&mut self.state.lock()).remove(node);
-                Outcome::NotNow
+                if outcome == TIMED_OUT { Outcome::NotNow } else { Outcome::Cancelled }
             }
             _ => Outcome::Closed,
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::channel::{self, Channel, Outcome};
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
 use super::share::Shared;
-use crate::sys::clock::{self, NEVER};
+use crate::wait::Until;
 
 /// The receiving side of a channel. Each value goes to one of its clones; when the last one is
 /// dropped, the values in the buffer are dropped and sending fails.
@@ -74,7 +74,8 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn recv(&self) -> Result<T, RecvError> {
         // SAFETY: `take` passes room for a value.
-        channel::take(|out| unsafe { self.channel().recv(out, NEVER) }).map_err(|_| RecvError)
+        channel::take(|out| unsafe { self.channel().recv(out, Until::FOREVER) })
+            .map_err(|_| RecvError)
     }
 
     /// Receives a value if there is one, or a sender waits with one. Never blocks.
@@ -117,9 +118,9 @@ impl<T> Receiver<T> {
             // SAFETY: as in `recv`.
             channel::take(|out| unsafe { self.channel().try_recv(out) })
         } else {
-            let deadline = clock::after(timeout);
+            let until = Until::timeout(timeout);
             // SAFETY: as in `recv`.
-            channel::take(|out| unsafe { self.channel().recv(out, deadline) })
+            channel::take(|out| unsafe { self.channel().recv(out, until) })
         };
         received.map_err(|outcome| match outcome {
             Outcome::NotNow => RecvTimeoutError::Timeout,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::channel::{self, Channel, Outcome};
 use super::error::{SendError, SendTimeoutError, TrySendError};
 use super::share::Shared;
-use crate::sys::clock::{self, NEVER, Nanos};
+use crate::wait::Until;
 
 /// The sending side of a channel. Clones send on the same channel; when the last one is dropped,
 /// receivers get what is left in the buffer and then [`RecvError`](super::RecvError).
@@ -70,7 +70,8 @@ impl<T> Sender<T> {
     #[inline]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         // SAFETY: `give` passes a value and forgets it if it was sent.
-        let sent = channel::give(value, |value| unsafe { self.channel().send(value, NEVER) });
+        let sent =
+            channel::give(value, |value| unsafe { self.channel().send(value, Until::FOREVER) });
         sent.map_err(|(value, _)| SendError(value))
     }
 
@@ -108,7 +109,7 @@ impl<T> Sender<T> {
     /// assert!(tx.send_timeout(2, Duration::from_millis(1)).unwrap_err().is_timeout());
     /// ```
     pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        self.send_until(value, (!timeout.is_zero()).then(|| clock::after(timeout)))
+        self.send_until(value, (!timeout.is_zero()).then(|| Until::timeout(timeout)))
     }
 
     /// As [`send`](Sender::send), waiting until `deadline` at most; one in the past only tries.
@@ -129,10 +130,10 @@ impl<T> Sender<T> {
     }
 
     /// `None`: without waiting.
-    fn send_until(&self, value: T, at: Option<Nanos>) -> Result<(), SendTimeoutError<T>> {
-        let sent = channel::give(value, |value| match at {
+    fn send_until(&self, value: T, until: Option<Until<'_>>) -> Result<(), SendTimeoutError<T>> {
+        let sent = channel::give(value, |value| match until {
             // SAFETY: as in `send`.
-            Some(at) => unsafe { self.channel().send(value, at) },
+            Some(until) => unsafe { self.channel().send(value, until) },
             // SAFETY: as in `send`.
             None => unsafe { self.channel().try_send(value) },
         });

@@ -2,7 +2,7 @@
 //! Layer: L1 (structures)
 //! Not here: whose wait it ends (`sched::claim`).
 //! Orderings
-//!   E1  try_claim: CAS(Release) -> outcome: load(Acquire)   what the winner wrote is seen
+//!   E1  try_claim: CAS(Release), amend: store(Release) -> outcome: load(Acquire)   what the winner wrote is seen
 //! Checked by: the loom models below.
 
 use crate::sys::shim::{AtomicUsize, Ordering};
@@ -11,8 +11,10 @@ use crate::sys::shim::{AtomicUsize, Ordering};
 pub(crate) const OPEN: usize = 0;
 /// The deadline passed.
 pub(crate) const TIMED_OUT: usize = 1;
-/// The first value a user of waits may use as its own token.
-pub(crate) const FIRST_TOKEN: usize = 2;
+/// The wait was called off.
+pub(crate) const CANCELLED: usize = 2;
+/// The first value a user of waits may use as its own token; even.
+pub(crate) const FIRST_TOKEN: usize = 4;
 
 /// See the module.
 pub(crate) struct ClaimWord(AtomicUsize);
@@ -33,6 +35,12 @@ impl ClaimWord {
     #[inline]
     pub(crate) fn claim_sole(&self, token: usize) {
         debug_assert_eq!(self.0.load(Ordering::Relaxed), OPEN);
+        self.0.store(token, Ordering::Release); // E1
+    }
+
+    /// Replaces the token of the caller's own claim.
+    pub(crate) fn amend(&self, token: usize) {
+        debug_assert_ne!(self.0.load(Ordering::Relaxed), OPEN);
         self.0.store(token, Ordering::Release); // E1
     }
 
@@ -59,6 +67,22 @@ mod loom_tests {
             let theirs = timer.join().unwrap();
             assert!(mine ^ theirs);
             assert_eq!(word.outcome(), if mine { FIRST_TOKEN } else { TIMED_OUT });
+        });
+    }
+
+    #[test]
+    fn loom_one_of_three_events_ends_a_wait() {
+        loom::model(|| {
+            let word = Arc::new(ClaimWord::new());
+            let others = [TIMED_OUT, CANCELLED].map(|token| {
+                let word = word.clone();
+                loom::thread::spawn(move || word.try_claim(token).then_some(token))
+            });
+            let mine = word.try_claim(FIRST_TOKEN).then_some(FIRST_TOKEN);
+            let theirs = others.map(|other| other.join().unwrap());
+            let mut won = theirs.into_iter().chain([mine]).flatten();
+            assert_eq!(won.next(), Some(word.outcome()));
+            assert_eq!(won.next(), None);
         });
     }
 

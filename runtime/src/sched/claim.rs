@@ -9,7 +9,7 @@
 
 use super::g::GRef;
 use crate::queue::claim_word::ClaimWord;
-pub(crate) use crate::queue::claim_word::{FIRST_TOKEN, OPEN, TIMED_OUT};
+pub(crate) use crate::queue::claim_word::{CANCELLED, FIRST_TOKEN, OPEN, TIMED_OUT};
 
 /// One wait of one goroutine or thread. Lives on its stack.
 pub(crate) struct Wait {
@@ -38,6 +38,11 @@ impl Wait {
     #[inline]
     pub(crate) fn claim_sole(&self, token: usize) {
         self.claim.claim_sole(token);
+    }
+
+    /// Changes how the caller, who has won the claim, ends the wait; before its `ready`.
+    pub(crate) fn amend(&self, token: usize) {
+        self.claim.amend(token);
     }
 
     /// How the wait ended; OPEN while it has not.

@@ -19,7 +19,9 @@
 //!              └──> commit publishes the parked G, on the other side of the switch
 //! ```
 
+pub(crate) mod alarm;
 pub(crate) mod claim;
+pub(crate) mod dormant;
 pub(crate) mod ext;
 pub(crate) mod fatal;
 mod find;

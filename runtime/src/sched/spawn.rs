@@ -44,7 +44,8 @@ pub(crate) fn spawn(
     Ok(g)
 }
 
-fn header() -> Result<(GRef, u64), NoHeader> {
+/// A free header and an id. At the limit, lets others end first.
+pub(super) fn header() -> Result<(GRef, u64), NoHeader> {
     let mut tries = 0;
     loop {
         let got = match m::current().and_then(m::M::p) {

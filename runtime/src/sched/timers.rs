@@ -1,11 +1,13 @@
-//! Job: the deadline of a parked goroutine: arming it on a P, disarming it, expiring it.
+//! Job: deadlines of goroutines, parked or not yet begun: arming them on a P, disarming and expiring
+//!   them.
 //! Layer: L2 (sched)
 //! Not here: the heap (`timer`), who looks when (`find`, `pick`).
 //! Invariants
 //!   TM1  A `Timed` is in the heap of the P that `p` names, or in none (null); both change only
 //!        under that heap's lock.
-//!   TM2  Expiry claims the wait under the heap's lock, and its last touch of the `Timed` is the
-//!        store of null: once `disarm` has returned, nobody looks at it or the wait.
+//!   TM2  Expiry claims the wait, or takes the goroutine that it starts, under the heap's lock, and
+//!        its last touch of the `Timed` is the store of null: once `disarm` has returned, nobody
+//!        looks at it or the wait.
 //!   TM3  `timer_when` of a P equals its heap's earliest deadline whenever the lock is free.
 //! Orderings
 //!   E1  expire: p.store(null, Release) -> disarm: p.load(Acquire)   expiry has let go
@@ -13,13 +15,15 @@
 //!       timer_when.load   (one of the two sees the other: the poll is broken or ends in time)
 //!       (partner: sched/find.rs)
 
+use std::cell::Cell;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::claim::{TIMED_OUT, Wait};
+use super::g::GRef;
 use super::global::SCHED;
 use super::list::GList;
-use super::m;
+use super::m::{self, M};
 use super::p::P;
 use super::poll;
 use crate::sys::clock::{NEVER, Nanos};
@@ -29,29 +33,64 @@ use crate::timer::{Storage, TimerHeap, TimerNode};
 /// Timers expired under one hold of a heap's lock.
 const EXPIRE_BATCH: usize = 64;
 
-/// A deadline for one wait. On the stack of the goroutine that waits.
+/// What becomes of whom at the deadline.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    Nobody,
+    /// This wait ends.
+    Wait(&'a Wait),
+    /// This goroutine begins.
+    Start(GRef),
+}
+
+/// A deadline. On the stack of the goroutine that waits, or in an `Alarm`.
 pub(crate) struct Timed<'a> {
     node: TimerNode,
-    wait: &'a Wait,
+    /// Changes only while the node is in no heap.
+    target: Cell<Target<'a>>,
     p: AtomicPtr<P>,
 }
 
 impl<'a> Timed<'a> {
+    /// For one wait.
     pub(crate) fn new(wait: &'a Wait, when: Nanos) -> Timed<'a> {
-        let node = TimerNode::new(0);
-        node.set_when(when);
-        Timed { node, wait, p: AtomicPtr::new(ptr::null_mut()) }
+        let timed = Timed::idle();
+        timed.node.set_when(when);
+        timed.target.set(Target::Wait(wait));
+        timed
     }
 
-    /// Queues the deadline on this M's P. On expiry the wait is claimed and its G made ready, from
-    /// any thread, even before this returns.
+    /// For nobody yet.
+    pub(crate) fn idle() -> Timed<'a> {
+        let (target, p) = (Cell::new(Target::Nobody), AtomicPtr::new(ptr::null_mut()));
+        Timed { node: TimerNode::new(0), target, p }
+    }
+
+    /// For `g`, which begins at `when`. The caller owns this `Timed`, which is not armed.
+    pub(crate) fn retarget(&mut self, when: Nanos, g: GRef) {
+        self.node.set_when(when);
+        self.target.set(Target::Start(g));
+    }
+
+    /// The goroutine given to `retarget`.
+    pub(crate) fn started(&self) -> GRef {
+        match self.target.get() {
+            Target::Start(g) => g,
+            _ => unreachable!("only an `Alarm` asks"),
+        }
+    }
+
+    /// Queues the deadline on this M's P, or on P 0 if the caller has none. On expiry the wait is
+    /// claimed and its G made ready, or the dormant G started, from any thread, even before this
+    /// returns. False if it is the earliest and nobody blocks in the poller to see it pass: some
+    /// searcher should.
     ///
     /// # Safety
-    /// `disarm` is called before the `Timed` or the wait dies or moves, and the G has left its
-    /// stack. The calling M has a P.
-    pub(crate) unsafe fn arm(&self) {
-        let m = m::current().expect("timers are armed on an M");
-        let p = m.p().expect("timers are armed on a P");
+    /// `disarm` is called before the `Timed` or the wait dies or moves. A G that waits has left its
+    /// stack.
+    pub(crate) unsafe fn arm(&self) -> bool {
+        let m = m::current();
+        let p = m.and_then(M::p).unwrap_or_else(|| SCHED.p(0)); // which never retires
         let when = self.node.when();
         let node = NonNull::from(&self.node);
         let earliest = {
@@ -67,17 +106,21 @@ impl<'a> Timed<'a> {
         };
         // If this M goes on with another goroutine, whoever blocks in the poller must take over.
         // If it is on g0 and nothing is queued, it is about to look for itself.
-        if earliest && (m.cur().is_some() || p.has_work()) {
-            poll::break_if_later(when); // E2
+        let looks = m.is_some_and(|m| m.cur().is_none() && !p.has_work());
+        if !earliest || looks {
+            return true;
         }
+        poll::break_if_later(when); // E2
+        poll::is_manned()
     }
 
-    /// Takes the deadline back. Afterwards nobody touches this `Timed` or its wait (TM2).
-    pub(crate) fn disarm(&self) {
+    /// Takes the deadline back; false if it has expired (or was never armed). Afterwards nobody
+    /// touches this `Timed` or its wait (TM2).
+    pub(crate) fn disarm(&self) -> bool {
         loop {
             let at = self.p.load(Ordering::Acquire); // E1
             // SAFETY: null or a P, never freed (P2).
-            let Some(p) = (unsafe { at.as_ref() }) else { return };
+            let Some(p) = (unsafe { at.as_ref() }) else { return false };
             let mut heap = p.timers.lock();
             if self.p.load(Ordering::Relaxed) != at {
                 continue; // expired, or moved with a retiring P
@@ -86,7 +129,7 @@ impl<'a> Timed<'a> {
             unsafe { heap.remove(NonNull::from(&self.node)) };
             self.p.store(ptr::null_mut(), Ordering::Relaxed); // under the lock (TM1)
             publish(p, &heap);
-            return;
+            return true;
         }
     }
 }
@@ -111,7 +154,7 @@ fn publish(p: &P, heap: &TimerHeap) {
     p.timer_when.store(heap.next().unwrap_or(NEVER), Ordering::Release); // E2
 }
 
-/// Expires what is due on `p` by `now`; the Gs whose waits were claimed go to `out`.
+/// Expires what is due on `p` by `now`; the Gs that waited or shall begin go to `out`.
 pub(crate) fn expire(p: &'static P, now: Nanos, out: &mut GList) {
     if p.timer_when.load(Ordering::Acquire) > now {
         // E2
@@ -131,9 +174,15 @@ fn expire_some(p: &'static P, now: Nanos, out: &mut GList) -> bool {
         // SAFETY: the node was queued until this moment, so its embedder is alive (TM2), and data
         // is the embedder's address.
         let timed = unsafe { &*ptr::with_exposed_provenance::<Timed<'_>>(node.as_ref().data()) };
-        let g = timed.wait.g();
-        if timed.wait.try_claim(TIMED_OUT) {
-            out.push(g); // CL1: ours to make ready
+        match timed.target.get() {
+            Target::Wait(wait) => {
+                let g = wait.g();
+                if wait.try_claim(TIMED_OUT) {
+                    out.push(g); // CL1: ours to make ready
+                }
+            }
+            Target::Start(g) => out.push(g), // DM1: whoever takes it out of the heap queues it
+            Target::Nobody => {}
         }
         timed.p.store(ptr::null_mut(), Ordering::Release); // E1
     }

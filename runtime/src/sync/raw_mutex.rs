@@ -15,9 +15,9 @@ use crate::sched::claim::Wait;
 use crate::sched::g::WaitReason;
 use crate::sched::global::SCHED;
 use crate::sched::{park, ready};
-use crate::sys::clock::{self, NEVER, Nanos};
+use crate::sys::clock::{self, Nanos};
 use crate::sys::lock::SpinLock;
-use crate::wait::{self, Node, OTHER, OUTCOME_OTHER, SERVED, WaitQueue};
+use crate::wait::{self, Node, OTHER, OUTCOME_OTHER, SERVED, Until, WaitQueue};
 
 /// Longer waits end by a hand-off (RM2). Go's value.
 const PATIENCE: Nanos = 1_000_000;
@@ -63,7 +63,7 @@ impl RawMutex {
                 continue;
             }
             let wait = Wait::new(me);
-            let node = Node::single(&wait, since, NEVER);
+            let node = Node::single(&wait, since, Until::FOREVER);
             // SAFETY: only `unlock_slow` ends this wait: it pops the node and readies us.
             let outcome = unsafe {
                 if woken {
@@ -71,7 +71,7 @@ impl RawMutex {
                 } else {
                     queue.push_back(&node);
                 }
-                wait::park_in(&self.queue, queue, &wait, NEVER, WaitReason::Mutex)
+                wait::park_in(&self.queue, queue, &wait, Until::FOREVER, WaitReason::Mutex)
             };
             if outcome == OUTCOME_OTHER {
                 return; // handed over

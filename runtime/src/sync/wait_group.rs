@@ -8,12 +8,11 @@ use std::ptr;
 use std::time::Duration;
 
 use super::wait_group_word::{Done, WaitGroupWord, has_ended};
-use crate::sched::claim::{TIMED_OUT, Wait};
+use crate::sched::claim::{CANCELLED, TIMED_OUT, Wait};
 use crate::sched::g::WaitReason;
 use crate::sched::park;
-use crate::sys::clock::{self, NEVER, Nanos};
 use crate::sys::lock::SpinLock;
-use crate::wait::{self, Node, SERVED, WaitQueue};
+use crate::wait::{self, Node, SERVED, Until, WaitQueue};
 
 /// A counter that can be waited for to become zero, as Go's `sync.WaitGroup`.
 ///
@@ -110,7 +109,7 @@ impl WaitGroup {
     #[inline]
     pub fn wait(&self) {
         if self.word.counter() != 0 {
-            self.wait_slow(NEVER);
+            self.wait_slow(Until::FOREVER);
         }
     }
 
@@ -128,21 +127,21 @@ impl WaitGroup {
         if self.word.counter() == 0 {
             return true;
         }
-        !timeout.is_zero() && self.wait_slow(clock::after(timeout))
+        !timeout.is_zero() && self.wait_slow(Until::timeout(timeout))
     }
 
     #[cold]
-    fn wait_slow(&self, deadline: Nanos) -> bool {
+    fn wait_slow(&self, until: Until<'_>) -> bool {
         let wait = Wait::new(park::current());
         let mut queue = self.queue.lock();
         let Some(epoch) = self.word.announce() else { return true };
-        let node = Node::single(&wait, ptr::without_provenance_mut(epoch), deadline);
+        let node = Node::single(&wait, ptr::without_provenance_mut(epoch), until);
         // SAFETY: popped by `wake`, which readies us, or removed below; on this frame until then.
         let outcome = unsafe {
             queue.push_back(&node);
-            wait::park_in(&self.queue, queue, &wait, deadline, WaitReason::WaitGroup)
+            wait::park_in(&self.queue, queue, &wait, until, WaitReason::WaitGroup)
         };
-        if outcome == TIMED_OUT {
+        if matches!(outcome, TIMED_OUT | CANCELLED) {
             self.queue.lock().remove(&node);
             return false;
         }
