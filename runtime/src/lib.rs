@@ -62,7 +62,7 @@ pub use goroutine::{Goroutine, GoroutineId, current, is_goroutine, park, park_ti
 #[cfg(not(loom))]
 pub use gusty_macros::{go, main, test};
 #[cfg(not(loom))]
-pub use scope::{Scope, ScopedJoinHandle, scope};
+pub use scope::{Scope, ScopedJoinHandle, scope, scope_ctx};
 #[cfg(not(loom))]
 pub use task::{Builder, JoinHandle, Result, spawn};
 #[cfg(not(loom))]

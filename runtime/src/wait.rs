@@ -12,7 +12,7 @@ use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 pub(crate) use cancel::Cancel;
-pub(crate) use queue::{Node, OTHER, Reserved, SERVED, WaitQueue, wake_all};
+pub(crate) use queue::{Claimed, Node, OTHER, Reserved, SERVED, WaitQueue, wake_all};
 
 use crate::sched::claim::{FIRST_TOKEN, Wait};
 use crate::sched::g::{GRef, WaitReason};
@@ -44,6 +44,11 @@ impl Until<'_> {
     /// The moment `timeout` from now, if there is one.
     pub(crate) fn timeout(timeout: Duration) -> Until<'static> {
         Until::deadline(clock::after(timeout))
+    }
+
+    /// As `timeout`; `None`, which stands for not waiting at all, for no time.
+    pub(crate) fn unless_zero(timeout: Duration) -> Option<Until<'static>> {
+        (!timeout.is_zero()).then(|| Until::timeout(timeout))
     }
 
     /// The firing of `cancel`.
@@ -118,4 +123,12 @@ pub(crate) unsafe fn park_queued(
         // SAFETY: as above; claims are made under locks that `unlock` releases (WQ1 of `queue`).
         unsafe { park::park_until(wait, until.deadline, reason, unlock) }
     }
+}
+
+/// Waits in no queue: until the moment, or until it is called off; returns the outcome.
+pub(crate) fn pause(until: Until<'_>, reason: WaitReason) -> usize {
+    let wait = Wait::new(park::current());
+    // SAFETY: no queue is involved; `park_queued` takes care of the rest. Nobody ends a wait for
+    // nothing, so it does not return.
+    unsafe { park_queued(&wait, until, reason, || ()) }
 }
