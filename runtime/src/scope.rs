@@ -141,6 +141,7 @@ where
         // E1, SO2
         scope.shared.owner.park(park::current(), NEVER, WaitReason::Scope);
     }
+    scope.shared.cancel(); // whatever else looks at the scope's context: it is over
     match result {
         Err(payload) => resume_unwind(payload),
         Ok(_) if scope.shared.panicked.load(Ordering::Relaxed) => {

@@ -203,6 +203,7 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
         };
         let set = call.outcome.set(outcome); // SF1
         debug_assert!(set.is_ok());
+        let landing = Landing(call);
         let shared = {
             let mut calls = self.calls();
             if calls.get(key).is_some_and(|current| Arc::ptr_eq(current, call)) {
@@ -210,11 +211,20 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
             }
             call.followers.load(Ordering::Relaxed) > 0 // under the lock: it was in the map, or is forgotten
         };
-        call.landed.done();
+        drop(landing);
         match mine {
             Ok(value) => (value, shared),
             Err(payload) => resume_unwind(payload),
         }
+    }
+}
+
+/// Releases the followers, also if looking for the key in the map panics.
+struct Landing<'a, V>(&'a Call<V>);
+
+impl<V> Drop for Landing<'_, V> {
+    fn drop(&mut self) {
+        self.0.landed.done();
     }
 }
 
