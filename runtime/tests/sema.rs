@@ -4,7 +4,7 @@
 mod common;
 mod waiters;
 
-use common::{Rng, alone, scaled, until, watched};
+use common::{Child, Rng, scaled, until, watched};
 use gusty::context::{self, Error};
 use gusty::sync::{OwnedSemaphorePermit, Semaphore, WaitGroup};
 use gusty::{go, spawn};
@@ -212,10 +212,10 @@ fn storm() {
 /// next, and the waiter runs as soon as the giver lets it.
 #[test]
 fn a_permit_is_handed_to_the_waiter() {
-    let _alone = alone();
-    watched("a_permit_is_handed_to_the_waiter", || {
-        let before = gusty::runtime::gomaxprocs(1);
-        let handed = spawn(|| {
+    // With one P and nobody else, a yield lets the waiter run up to its wait.
+    let child = Child::of("a_permit_is_handed_to_the_waiter").env("GOMAXPROCS", 1);
+    let ended = child.run(|| {
+        let giver = spawn(|| {
             let rounds = scaled(10_000);
             let mut handed = 0;
             for _ in 0..rounds {
@@ -225,7 +225,7 @@ fn a_permit_is_handed_to_the_waiter() {
                     theirs.0.acquire().forget();
                     let _ = theirs.1.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst);
                 });
-                gusty::yield_now(); // it waits now
+                gusty::yield_now();
                 shared.0.add_permits(1);
                 assert!(shared.0.try_acquire().is_none(), "it is the waiter's already");
                 gusty::yield_now();
@@ -233,12 +233,11 @@ fn a_permit_is_handed_to_the_waiter() {
                 waiter.join().unwrap();
                 handed += usize::from(shared.1.load(Ordering::SeqCst) == 1);
             }
-            (handed, rounds)
+            assert!(handed * 3 >= rounds * 2, "the waiter was first in {handed} of {rounds}");
         });
-        let (handed, rounds) = handed.join().unwrap();
-        gusty::runtime::gomaxprocs(before);
-        assert!(handed * 3 >= rounds * 2, "the waiter was first in {handed} of {rounds}");
+        giver.join().unwrap();
     });
+    ended.succeeded();
 }
 
 #[gusty::test]

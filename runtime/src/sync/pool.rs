@@ -10,7 +10,6 @@ use std::sync::OnceLock;
 
 use crossbeam_utils::CachePadded;
 
-use super::pool_guard::PoolGuard;
 use super::pool_shelf::Shelf;
 use crate::sched::global::SCHED;
 use crate::sched::{lifecycle, m, park};
@@ -81,11 +80,6 @@ impl<T: Send, F: Fn() -> T> Pool<T, F> {
     /// ```
     pub fn get(&self) -> T {
         self.take().unwrap_or_else(&self.new)
-    }
-
-    /// As [`get`](Pool::get), in a guard that puts it back.
-    pub fn guard(&self) -> PoolGuard<'_, T, F> {
-        PoolGuard::new(self, self.get())
     }
 
     /// Keeps `object` for the next, or drops it.

@@ -17,11 +17,20 @@ pub struct PoolGuard<'a, T: Send, F: Fn() -> T = fn() -> T> {
     panicking: bool,
 }
 
-impl<'a, T: Send, F: Fn() -> T> PoolGuard<'a, T, F> {
-    pub(super) fn new(pool: &'a Pool<T, F>, object: T) -> PoolGuard<'a, T, F> {
-        PoolGuard { pool, object: Some(object), panicking: thread::panicking() }
+impl<T: Send, F: Fn() -> T> Pool<T, F> {
+    /// As [`get`](Pool::get), in a guard that puts it back.
+    ///
+    /// ```
+    /// let pool = gusty::sync::Pool::new(Vec::<u8>::new);
+    /// pool.guard().push(1);
+    /// assert_eq!(pool.len(), 1);
+    /// ```
+    pub fn guard(&self) -> PoolGuard<'_, T, F> {
+        PoolGuard { pool: self, object: Some(self.get()), panicking: thread::panicking() }
     }
+}
 
+impl<'a, T: Send, F: Fn() -> T> PoolGuard<'a, T, F> {
     /// The object, for good.
     ///
     /// An associated function, so that it hides no method of `T`.

@@ -1,9 +1,9 @@
 //! Job: the objects that a pool keeps for one P: the last one put is taken first, while it is warm.
 //! Layer: L3 (blocking)
 //! Invariants
-//!   PS1  No object is made or dropped, and nothing allocated, under the lock: room for all that fits
+//!   PF1  No object is made or dropped, and nothing allocated, under the lock: room for all that fits
 //!        is made with the shelf, and what is not kept goes back to the caller.
-//!   PS2  `idle` is how many objects lay untouched at the bottom since the interval began. An
+//!   PF2  `idle` is how many objects lay untouched at the bottom since the interval began. An
 //!        interval is INTERVAL puts; at its end, half of them are surplus, and as many of the next
 //!        puts are refused.
 //! Source: the low-water mark of tcmalloc's thread caches.
@@ -57,7 +57,7 @@ impl<T> Shelf<T> {
         let mut kept = self.kept.lock();
         kept.puts += 1;
         if kept.puts == INTERVAL {
-            kept.surplus = kept.idle.div_ceil(2); // PS2
+            kept.surplus = kept.idle.div_ceil(2); // PF2
             kept.puts = 0;
             kept.idle = kept.objects.len();
         }
@@ -68,7 +68,7 @@ impl<T> Shelf<T> {
             kept.surplus -= 1;
             return Some(object);
         }
-        kept.objects.push(object); // PS1: fits
+        kept.objects.push(object); // PF1: fits
         self.len.store(kept.objects.len(), Ordering::Relaxed); // as above
         None
     }

@@ -1,23 +1,18 @@
-//! Job: `Semaphore`: counting permits, giving them out in order, waiting for them.
+//! Job: `Semaphore`: counting permits, waiting for them, giving them out in order.
 //! Layer: L3 (blocking)
-//! Not here: what a holder has in hand (`permit`).
+//! Not here: what a holder has in hand, and the calls that put it there (`permit`).
 //! Invariants
-//!   SE1  Permits are free, or somebody's. A waiter's become its own when it is popped, under the
+//!   SM1  Permits are free, or somebody's. A waiter's become its own when it is popped, under the
 //!        lock: a wait that was called off has none, and took none from anybody.
-//!   SE2  While somebody waits, newcomers queue behind, also those who want less.
-//!   SE3  The first in the queue wants more than is free, whenever the lock is free and nobody is
+//!   SM2  While somebody waits, newcomers queue behind, also those who want less.
+//!   SM3  The first in the queue wants more than is free, whenever the lock is free and nobody is
 //!        about to look again: who adds permits or leaves the queue does.
 //! Source: Go's x/sync/semaphore (weights, FIFO).
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
-use std::sync::Arc;
-use std::time::Duration;
 
-use super::permit::Permit;
-use super::until;
-use crate::context::{Context, Error};
 use crate::sched::claim::Wait;
 use crate::sched::g::WaitReason;
 use crate::sched::{park, ready};
@@ -57,14 +52,14 @@ struct State {
 
 impl State {
     fn take(&mut self, n: usize) -> bool {
-        let takes = self.queue.is_empty() && n <= self.free; // SE2
+        let takes = self.queue.is_empty() && n <= self.free; // SM2
         if takes {
             self.free -= n;
         }
         takes
     }
 
-    /// The first waiter, if there is enough for it: with its permits (SE1).
+    /// The first waiter, if there is enough for it: with its permits (SM1).
     fn pop(&mut self) -> Option<Claimed> {
         let free = self.free;
         let waiter = self.queue.pop_claimed_if(SERVED, |wants| wants.addr() <= free)?;
@@ -94,123 +89,6 @@ impl Semaphore {
         Semaphore { state: SpinLock::new(State { free: permits, queue: WaitQueue::new() }) }
     }
 
-    /// Takes one permit, waiting for it.
-    ///
-    /// ```
-    /// let semaphore = gusty::sync::Semaphore::new(1);
-    /// let permit = semaphore.acquire();
-    /// assert_eq!(semaphore.available_permits(), 0);
-    /// drop(permit);
-    /// assert_eq!(semaphore.available_permits(), 1);
-    /// ```
-    #[inline]
-    pub fn acquire(&self) -> Permit<&Semaphore> {
-        self.acquire_many(1)
-    }
-
-    /// Takes `n` permits together, waiting for them: for good, if there will never be so many.
-    ///
-    /// ```
-    /// let semaphore = gusty::sync::Semaphore::new(3);
-    /// assert_eq!(semaphore.acquire_many(2).count(), 2);
-    /// ```
-    #[inline]
-    pub fn acquire_many(&self, n: usize) -> Permit<&Semaphore> {
-        self.take(n, Until::FOREVER);
-        Permit::new(self, n)
-    }
-
-    /// Takes one permit, if one is free and nobody waits. Never blocks.
-    ///
-    /// ```
-    /// let semaphore = gusty::sync::Semaphore::new(1);
-    /// let permit = semaphore.try_acquire();
-    /// assert!(permit.is_some() && semaphore.try_acquire().is_none());
-    /// ```
-    #[inline]
-    pub fn try_acquire(&self) -> Option<Permit<&Semaphore>> {
-        self.try_acquire_many(1)
-    }
-
-    /// Takes `n` permits together, if so many are free and nobody waits. Never blocks.
-    #[inline]
-    pub fn try_acquire_many(&self, n: usize) -> Option<Permit<&Semaphore>> {
-        self.try_take(n).then(|| Permit::new(self, n))
-    }
-
-    /// As [`acquire`](Semaphore::acquire), for at most `timeout`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// let semaphore = gusty::sync::Semaphore::new(0);
-    /// assert!(semaphore.acquire_timeout(Duration::from_millis(1)).is_none());
-    /// ```
-    pub fn acquire_timeout(&self, timeout: Duration) -> Option<Permit<&Semaphore>> {
-        self.acquire_many_timeout(1, timeout)
-    }
-
-    /// As [`acquire_many`](Semaphore::acquire_many), for at most `timeout`.
-    pub fn acquire_many_timeout(&self, n: usize, timeout: Duration) -> Option<Permit<&Semaphore>> {
-        if timeout.is_zero() {
-            return self.try_acquire_many(n);
-        }
-        self.take(n, Until::timeout(timeout)).then(|| Permit::new(self, n))
-    }
-
-    /// As [`acquire`](Semaphore::acquire), until `ctx` ends at the latest.
-    ///
-    /// # Errors
-    /// The context ended first.
-    ///
-    /// ```
-    /// use gusty::{context, sync::Semaphore};
-    /// let semaphore = Semaphore::new(0);
-    /// let (ctx, cancel) = context::with_cancel(&context::background());
-    /// gusty::go!(move || cancel.cancel());
-    /// assert_eq!(semaphore.acquire_ctx(&ctx).unwrap_err(), context::Error::Cancelled);
-    /// ```
-    pub fn acquire_ctx(&self, ctx: &Context) -> Result<Permit<&Semaphore>, Error> {
-        self.acquire_many_ctx(ctx, 1)
-    }
-
-    /// As [`acquire_many`](Semaphore::acquire_many), until `ctx` ends at the latest.
-    ///
-    /// # Errors
-    /// The context ended first.
-    pub fn acquire_many_ctx(&self, ctx: &Context, n: usize) -> Result<Permit<&Semaphore>, Error> {
-        until::served(ctx, |until| self.take(n, until)).map(|()| Permit::new(self, n))
-    }
-
-    /// As [`acquire`](Semaphore::acquire), with a permit that owns its semaphore and can go anywhere.
-    ///
-    /// ```
-    /// use gusty::{go, sync::Semaphore};
-    /// use std::sync::Arc;
-    ///
-    /// let workers = Arc::new(Semaphore::new(4));
-    /// for i in 0..20 {
-    ///     let permit = workers.clone().acquire_owned(); // waits here ...
-    ///     go!(move || {
-    ///         let _ends_with_us = permit; // ... until one of these ends
-    ///         i * i
-    ///     });
-    /// }
-    /// ```
-    pub fn acquire_owned(self: Arc<Self>) -> Permit<Arc<Semaphore>> {
-        self.acquire_many_owned(1)
-    }
-
-    /// As [`acquire_many`](Semaphore::acquire_many), with permits that own their semaphore.
-    pub fn acquire_many_owned(self: Arc<Self>, n: usize) -> Permit<Arc<Semaphore>> {
-        self.take(n, Until::FOREVER);
-        Permit::new(self, n)
-    }
-
-    /// As [`try_acquire_many`](Semaphore::try_acquire_many), with permits that own their semaphore.
-    pub fn try_acquire_many_owned(self: Arc<Self>, n: usize) -> Option<Permit<Arc<Semaphore>>> {
-        self.try_take(n).then(|| Permit::new(self, n))
-    }
-
     /// Adds `n` permits to those there are. Wakes whom they are enough for. Never blocks.
     ///
     /// # Panics
@@ -235,12 +113,12 @@ impl Semaphore {
     }
 
     #[inline]
-    fn try_take(&self, n: usize) -> bool {
+    pub(super) fn try_take(&self, n: usize) -> bool {
         self.state.lock().take(n)
     }
 
     #[inline]
-    fn take(&self, n: usize, until: Until<'_>) -> bool {
+    pub(super) fn take(&self, n: usize, until: Until<'_>) -> bool {
         self.try_take(n) || self.take_slow(n, until)
     }
 
@@ -266,7 +144,7 @@ impl Semaphore {
             state.has_enough_for_next()
         };
         if others {
-            self.serve(); // SE3: we stood in their way
+            self.serve(); // SM3: we stood in their way
         }
         false
     }
@@ -284,7 +162,7 @@ impl Semaphore {
             ready::ready(first.g);
         }
         if more {
-            self.serve(); // SE3
+            self.serve(); // SM3
         }
     }
 

@@ -1,7 +1,7 @@
 //! Job: `SingleFlight`: callers who want the same at the same time share one call.
 //! Layer: L3 (blocking)
 //! Invariants
-//!   SF1  A call is in the map until it ends or is forgotten; only who leads it takes it out then,
+//!   FL1  A call is in the map until it ends or is forgotten; only who leads it takes it out then,
 //!        and only itself. Its outcome is set before its followers are released.
 //! Source: Go's x/sync/singleflight.
 
@@ -69,7 +69,7 @@ impl<V: Clone> Call<V> {
 
     #[track_caller]
     fn value(&self) -> V {
-        match self.outcome.get().expect("SF1: set before the call has landed") {
+        match self.outcome.get().expect("FL1: set before the call has landed") {
             Ok(value) => value.clone(),
             Err(message) => panic!("the call that this one shares panicked: {message}"),
         }
@@ -201,7 +201,7 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
             Ok((theirs, mine)) => (Ok(theirs), Ok(mine)),
             Err(payload) => (Err(message(&*payload)), Err(payload)),
         };
-        let set = call.outcome.set(outcome); // SF1
+        let set = call.outcome.set(outcome); // FL1
         debug_assert!(set.is_ok());
         let landing = Landing(call);
         let shared = {
