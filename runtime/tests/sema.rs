@@ -9,7 +9,7 @@ use gusty::context::{self, Error};
 use gusty::sync::{OwnedSemaphorePermit, Semaphore, WaitGroup};
 use gusty::{go, spawn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use waiters::{everywhere, until_parked};
@@ -212,7 +212,7 @@ fn storm() {
 /// next, and the waiter runs as soon as the giver lets it.
 #[test]
 fn a_permit_is_handed_to_the_waiter() {
-    // With one P and nobody else, a yield lets the waiter run up to its wait.
+    // With one P, whoever was about to wait and does not run now waits, unless it was preempted.
     let child = Child::of("a_permit_is_handed_to_the_waiter").env("GOMAXPROCS", 1);
     let ended = child.run(|| {
         let giver = spawn(|| {
@@ -221,13 +221,15 @@ fn a_permit_is_handed_to_the_waiter() {
             for _ in 0..rounds {
                 let shared = Arc::new((Semaphore::new(0), AtomicUsize::new(0)));
                 let theirs = shared.clone();
+                let about_to_wait = Arc::new(AtomicBool::new(false));
+                let flag = about_to_wait.clone();
                 let waiter = spawn(move || {
+                    flag.store(true, Ordering::SeqCst);
                     theirs.0.acquire().forget();
                     let _ = theirs.1.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst);
                 });
-                gusty::yield_now();
+                until(|| about_to_wait.load(Ordering::SeqCst));
                 shared.0.add_permits(1);
-                assert!(shared.0.try_acquire().is_none(), "it is the waiter's already");
                 gusty::yield_now();
                 let _ = shared.1.compare_exchange(0, 2, Ordering::SeqCst, Ordering::SeqCst);
                 waiter.join().unwrap();
