@@ -46,8 +46,8 @@ fn fiber_ids_and_moves() {
         let (one, other) = (spawn(thread::current), spawn(thread::current));
         let (id, other_id) = (one.thread().id(), other.thread().id());
         assert_ne!(id, other_id);
-        let moved = Some(one);
-        assert_eq!(moved.unwrap().join().unwrap().id(), id);
+        let moved = Box::new(one);
+        assert_eq!(moved.join().unwrap().id(), id);
         assert_eq!(other.join().unwrap().id(), other_id);
     });
 }

@@ -269,7 +269,7 @@ fn stack_alignment() {
             let aligned = spawn(|| {
                 let value = Aligned([7; 16]);
                 let at = std::hint::black_box(&raw const value).addr();
-                at % 16 == 0 && value.0[3] == 7
+                at.is_multiple_of(16) && value.0[3] == 7
             });
             assert!(aligned.join().unwrap());
         }
