@@ -1,5 +1,5 @@
 //! Job: settings for one goroutine.
-//! Layer: L4 (API)
+//! Layer: L3 (blocking)
 //! Not here: what they do (`sched`), the process's settings (`config`).
 
 use std::io;
@@ -91,6 +91,24 @@ impl Builder {
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
+    {
+        let site = Location::caller();
+        start(f, self.into_settings()?, site)
+    }
+
+    /// As [`Builder::spawn`], for a closure and a result that may borrow.
+    ///
+    /// # Safety
+    /// The goroutine has ended before anything that `f` or `T` borrows is gone, and the handle,
+    /// with the result in it, has been joined or dropped: also if the caller panics.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    #[track_caller]
+    pub unsafe fn spawn_unchecked<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
     {
         let site = Location::caller();
         start(f, self.into_settings()?, site)

@@ -1,14 +1,20 @@
 //! Job: the identity of a goroutine, and parking by hand.
-//! Layer: L4 (API)
-//! Not here: join handles (`task`).
+//! Layer: L3 (blocking)
+//! Not here: join handles (`task`), std's names for all this (`thread`).
+//! Invariants
+//!   GO1  A `Goroutine` is a pointer from `Arc::into_raw` that owns one reference, and nothing else:
+//!        what a header keeps in `ext` has the same layout, so it can be lent out as one.
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::sched::ext::Ext;
-use crate::sched::g::WaitReason;
+use crate::sched::g::{G, GKind, GRef, WaitReason};
 use crate::sched::park as sched_park;
 use crate::sys::clock::{self, NEVER};
 
@@ -38,40 +44,91 @@ impl fmt::Display for GoroutineId {
 
 /// A handle to a goroutine, as [`std::thread::Thread`] is to a thread. Cheap to clone; outlives
 /// the goroutine.
-#[derive(Clone)]
-pub struct Goroutine(Arc<Ext>);
+#[repr(transparent)]
+pub struct Goroutine(NonNull<Ext>);
+
+// SAFETY: it is an `Arc<Ext>` (GO1), which is Send and Sync.
+unsafe impl Send for Goroutine {}
+// SAFETY: as above.
+unsafe impl Sync for Goroutine {}
+
+// The permit is the only state, and no panic leaves it half changed.
+impl UnwindSafe for Goroutine {}
+impl RefUnwindSafe for Goroutine {}
 
 impl Goroutine {
-    pub(crate) fn from_ext(ext: Arc<Ext>) -> Goroutine {
-        Goroutine(ext)
+    fn from_ext(ext: Arc<Ext>) -> Goroutine {
+        let ext = Arc::into_raw(ext).cast_mut();
+        // SAFETY: an Arc's pointer is not null.
+        Goroutine(unsafe { NonNull::new_unchecked(ext) })
+    }
+
+    fn ext(&self) -> &Ext {
+        // SAFETY: the reference that it owns keeps it alive (GO1).
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The identity that a header keeps itself, made now if it has none.
+    ///
+    /// # Safety
+    /// The header is not freed while the reference lives: the caller's join handle borrows it.
+    pub(crate) unsafe fn of(g: &G) -> &Goroutine {
+        drop(g.ext());
+        // SAFETY: GO1; not null any more, and from now on not written before the header is freed.
+        unsafe { &*g.ext.as_ptr().cast::<Goroutine>() }
     }
 
     /// Its id.
     pub fn id(&self) -> GoroutineId {
-        GoroutineId(NonZeroU64::new(self.0.id).expect("ids begin at 1"))
+        GoroutineId(NonZeroU64::new(self.ext().id).expect("ids begin at 1"))
     }
 
     /// Its name, if it was given one.
     pub fn name(&self) -> Option<&str> {
-        self.0.name.as_deref()
+        self.ext().name.as_deref()
     }
 
     /// Lets its current [`park`] return, or else its next one. Never blocks. No effect once the
     /// goroutine has ended.
     pub fn unpark(&self) {
-        self.0.unpark();
+        self.ext().unpark();
+    }
+}
+
+impl Clone for Goroutine {
+    fn clone(&self) -> Goroutine {
+        // SAFETY: from `Arc::into_raw`, with a reference of ours (GO1).
+        unsafe { Arc::increment_strong_count(self.0.as_ptr()) };
+        Goroutine(self.0)
+    }
+}
+
+impl Drop for Goroutine {
+    fn drop(&mut self) {
+        // SAFETY: from `Arc::into_raw`, with a reference of ours, given up here (GO1).
+        unsafe { Arc::decrement_strong_count(self.0.as_ptr()) };
     }
 }
 
 impl fmt::Debug for Goroutine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Goroutine").field("id", &self.0.id).field("name", &self.name()).finish()
+        f.debug_struct("Goroutine").field("id", &self.ext().id).field("name", &self.name()).finish()
     }
 }
 
-/// The calling goroutine. On a plain thread, a handle that parks and unparks that thread.
+/// The calling goroutine. On a plain thread, a handle that parks and unparks that thread, and has
+/// the name that it has in std.
 pub fn current() -> Goroutine {
-    Goroutine(sched_park::current().ext())
+    Goroutine::from_ext(my_ext(sched_park::current()))
+}
+
+/// The caller's own Ext; the one of a plain thread gets std's name for it.
+fn my_ext(me: GRef) -> Arc<Ext> {
+    if me.kind() == GKind::Thread && me.ext.load(Ordering::Relaxed).is_null() {
+        // Nobody else has a reference to this thread's header (FT1 of `sched::foreign`).
+        me.set_ext(Ext::new(me.id(), std::thread::current().name().map(str::to_owned)));
+    }
+    me.ext()
 }
 
 /// Whether the caller runs on a goroutine (rather than on a plain thread).
@@ -84,13 +141,13 @@ pub fn is_goroutine() -> bool {
 /// return spuriously, but callers should not rely on who unparked them.
 pub fn park() {
     let me = sched_park::current();
-    me.ext().park(me, NEVER, WaitReason::Park);
+    my_ext(me).park(me, NEVER, WaitReason::Park);
 }
 
 /// As [`park`], for at most `timeout`.
 pub fn park_timeout(timeout: Duration) {
     let me = sched_park::current();
-    me.ext().park(me, clock::after(timeout), WaitReason::Park);
+    my_ext(me).park(me, clock::after(timeout), WaitReason::Park);
 }
 
 /// Lets the other goroutines of this P run, then goes on; on a plain thread, `sched_yield`.

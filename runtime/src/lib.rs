@@ -59,6 +59,8 @@ pub mod context;
 #[cfg(not(loom))]
 pub mod net;
 #[cfg(not(loom))]
+pub mod thread;
+#[cfg(not(loom))]
 pub mod time;
 
 #[cfg(not(loom))]
@@ -68,7 +70,7 @@ pub use goroutine::{Goroutine, GoroutineId, current, is_goroutine, park, park_ti
 #[cfg(not(loom))]
 pub use gusty_macros::{go, main, test};
 #[cfg(not(loom))]
-pub use scope::{Scope, ScopedJoinHandle, scope};
+pub use scope::{Scope, ScopedJoinHandle, scope, scope_ctx};
 #[cfg(not(loom))]
 pub use task::{JoinHandle, Result, spawn};
 #[cfg(not(loom))]

@@ -5,6 +5,8 @@
 //!   SO1  `running` counts the goroutines that may still touch something of 'scope or 'env; each
 //!        decrements it as its very last act, after its closure and everything it owned are gone.
 //!   SO2  `scope` does not return, not even by a panic, before `running` is 0.
+//!   SO3  What ends a scope early (an error of its body, a panic of anybody in it) ends its context
+//!        before `scope` waits: children that look at it do not keep the scope open.
 //! Orderings
 //!   E1  finish: running.fetch_sub(Release) -> scope: running.load(Acquire)   all borrows ended
 
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::builder::Builder;
+use crate::context::{self, CancelHandle, Context};
 use crate::goroutine::Goroutine;
 use crate::sched::ext::Ext;
 use crate::sched::g::WaitReason;
@@ -29,9 +32,17 @@ struct Shared {
     panicked: AtomicBool,
     /// Where the scope's owner waits for `running` to become 0.
     owner: Arc<Ext>,
+    /// Ends the scope's context, if it has one.
+    cancel: Option<CancelHandle>,
 }
 
 impl Shared {
+    fn cancel(&self) {
+        if let Some(cancel) = &self.cancel {
+            cancel.cancel();
+        }
+    }
+
     fn finish(&self, panicked: bool) {
         if panicked {
             self.panicked.store(true, Ordering::Relaxed); // ordered by E1
@@ -47,6 +58,7 @@ impl Shared {
 /// Where scoped goroutines are started; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
     shared: Arc<Shared>,
+    context: Context,
     // Invariant in both lifetimes, as std's.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
@@ -71,17 +83,66 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
+    run(context::background(), None, f, |_| false)
+}
+
+/// As [`scope`], with a [context](Scope::context) below `ctx` that tells the children when to stop:
+/// it ends if the body returns an error, if the body or a child panics, or if `ctx` ends. Children
+/// that wait under it, or look at it, then return early, and so does the scope: leaving its body by
+/// `?` keeps nobody waiting and leaves nobody behind.
+///
+/// If the body returns `Ok`, the children go on to their ends; the context ends after them.
+///
+/// # Errors
+/// What the body returned, after all children have ended.
+///
+/// # Panics
+/// As [`scope`].
+///
+/// ```
+/// use gusty::{context, scope_ctx, time};
+///
+/// let failed: Result<(), &str> = scope_ctx(&context::background(), |s| {
+///     // Would go on for good, but for the error below.
+///     s.spawn(|| time::sleep_ctx(s.context(), time::Duration::MAX));
+///     Err("cannot connect")?;
+///     Ok(())
+/// });
+/// assert_eq!(failed, Err("cannot connect"));
+/// ```
+pub fn scope_ctx<'env, F, T, E>(ctx: &Context, f: F) -> std::result::Result<T, E>
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> std::result::Result<T, E>,
+{
+    let (ctx, cancel) = context::with_cancel(ctx);
+    run(ctx, Some(cancel), f, std::result::Result::is_err)
+}
+
+fn run<'env, F, T>(
+    context: Context,
+    cancel: Option<CancelHandle>,
+    f: F,
+    is_early: impl FnOnce(&T) -> bool,
+) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
     let shared = Arc::new(Shared {
         running: AtomicUsize::new(0),
         panicked: AtomicBool::new(false),
         owner: Ext::new(0, None),
+        cancel,
     });
-    let scope = Scope { shared, scope: PhantomData, env: PhantomData };
+    let scope = Scope { shared, context, scope: PhantomData, env: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
+    if result.as_ref().map_or(true, is_early) {
+        scope.shared.cancel(); // SO3
+    }
     while scope.shared.running.load(Ordering::Acquire) != 0 {
         // E1, SO2
         scope.shared.owner.park(park::current(), NEVER, WaitReason::Scope);
     }
+    scope.shared.cancel(); // whatever else looks at the scope's context: it is over
     match result {
         Err(payload) => resume_unwind(payload),
         Ok(_) if scope.shared.panicked.load(Ordering::Relaxed) => {
@@ -108,6 +169,12 @@ impl<'scope> Scope<'scope, '_> {
         }
     }
 
+    /// The scope's context: of [`scope_ctx`], one that ends when the scope is to be left early; of
+    /// [`scope`], one that never ends.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
     fn start<F, T>(
         &'scope self,
         builder: Builder,
@@ -125,6 +192,9 @@ impl<'scope> Scope<'scope, '_> {
         let body = move || {
             let result = catch_unwind(AssertUnwindSafe(f));
             let panicked = result.is_err();
+            if panicked {
+                shared.cancel(); // SO3
+            }
             // SAFETY: the handle looks only after this goroutine has exited.
             unsafe { *theirs.result.get() = Some(result) };
             let unhandled = Arc::into_inner(theirs).is_some_and(Packet::discard);
@@ -208,6 +278,11 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// The goroutine's identity.
     pub fn goroutine(&self) -> Goroutine {
         self.handle.goroutine()
+    }
+
+    /// As [`goroutine`](ScopedJoinHandle::goroutine), borrowed and under std's name.
+    pub fn thread(&self) -> &Goroutine {
+        self.handle.thread()
     }
 }
 

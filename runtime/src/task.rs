@@ -1,5 +1,5 @@
 //! Job: goroutines as the user sees them: `spawn` and `JoinHandle`.
-//! Layer: L4 (API)
+//! Layer: L3 (blocking)
 //! Not here: settings (`builder`), the header and the queues (`sched`), scoped goroutines (`scope`).
 //! Invariants
 //!   TK1  A header's inline words (or the box they point to) hold the closure until it runs, then
@@ -198,8 +198,8 @@ pub struct JoinHandle<T> {
     _result: PhantomData<Result<T>>,
 }
 
-// SAFETY: the handle gives out `T` and `&Goroutine` only; T was produced on another thread anyway.
-unsafe impl<T: Send> Send for JoinHandle<T> {}
+// SAFETY: the handle gives out `T` and `&Goroutine` only; whoever spawns demands `T: Send`.
+unsafe impl<T> Send for JoinHandle<T> {}
 // SAFETY: `&JoinHandle` gives no access to the result.
 unsafe impl<T> Sync for JoinHandle<T> {}
 
@@ -223,7 +223,13 @@ impl<T> JoinHandle<T> {
 
     /// The goroutine's identity: id, name, `unpark`.
     pub fn goroutine(&self) -> Goroutine {
-        Goroutine::from_ext(self.g.ext())
+        self.thread().clone()
+    }
+
+    /// As [`goroutine`](JoinHandle::goroutine), borrowed and under std's name.
+    pub fn thread(&self) -> &Goroutine {
+        // SAFETY: the header is freed by the handle or after it (SP1).
+        unsafe { Goroutine::of(&self.g) }
     }
 
     pub(crate) fn wait(&self) {

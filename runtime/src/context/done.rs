@@ -4,7 +4,6 @@
 //!   channels can know contexts.
 
 use std::any::Any;
-use std::sync::LazyLock;
 
 use super::handle::Context;
 use super::node::Closes;
@@ -32,9 +31,6 @@ impl Closes for Done {
     }
 }
 
-/// Of the contexts that never end.
-static NEVER: LazyLock<Done> = LazyLock::new(Done::new);
-
 impl Context {
     /// A channel that never carries a value and is closed when the context ends: a receive from it
     /// fails then. That of [`background`](super::background) stays open. All calls for one context
@@ -49,7 +45,7 @@ impl Context {
     /// assert!(ctx.err().is_some());
     /// ```
     pub fn done(&self) -> Receiver<()> {
-        let Some(node) = &self.node else { return NEVER.rx.clone() };
+        let Some(node) = &self.node else { return chan::never() };
         let done: &dyn Any = node.done_or_make(|| Box::new(Done::new()));
         done.downcast_ref::<Done>().expect("made above").rx.clone()
     }

@@ -68,6 +68,27 @@ pub use condvar::{Condvar, WaitTimeoutResult};
 #[cfg(not(loom))]
 pub use lazy_lock::LazyLock;
 #[cfg(not(loom))]
+mod err_group;
+#[cfg(not(loom))]
+mod notify;
+#[cfg(not(loom))]
+mod permit;
+#[cfg(not(loom))]
+mod pool;
+#[cfg(not(loom))]
+mod pool_guard;
+#[cfg(not(loom))]
+mod pool_shelf;
+#[cfg(not(loom))]
+mod semaphore;
+#[cfg(not(loom))]
+mod single_flight;
+#[cfg(not(loom))]
+mod until;
+#[cfg(not(loom))]
+mod wait_group_go;
+
+#[cfg(not(loom))]
 pub use mutex::{Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub use once::{Once, OnceState};
@@ -79,3 +100,18 @@ pub use rwlock::RwLock;
 pub use rwlock_guard::{RwLockReadGuard, RwLockWriteGuard};
 #[cfg(not(loom))]
 pub use wait_group::WaitGroup;
+
+#[cfg(not(loom))]
+pub use err_group::ErrGroup;
+#[cfg(not(loom))]
+pub use notify::{Listener, Notify};
+#[cfg(not(loom))]
+pub use permit::{OwnedSemaphorePermit, Permit, SemaphorePermit};
+#[cfg(not(loom))]
+pub use pool::Pool;
+#[cfg(not(loom))]
+pub use pool_guard::PoolGuard;
+#[cfg(not(loom))]
+pub use semaphore::Semaphore;
+#[cfg(not(loom))]
+pub use single_flight::SingleFlight;

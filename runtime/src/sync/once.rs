@@ -64,6 +64,7 @@ impl Once {
     ///
     /// See [`Once`] for an example.
     #[must_use]
+    #[expect(clippy::new_without_default, reason = "std's has no Default either")]
     pub const fn new() -> Once {
         let waiters = Waiters { queue: WaitQueue::new(), attempt: 0 };
         Once { state: AtomicU8::new(INCOMPLETE), waiters: SpinLock::new(waiters) }

@@ -7,7 +7,9 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 use std::time::Duration;
 
+use super::until;
 use super::wait_group_word::{Done, WaitGroupWord, has_ended};
+use crate::context::{Context, Error};
 use crate::sched::claim::{CANCELLED, TIMED_OUT, Wait};
 use crate::sched::g::WaitReason;
 use crate::sched::park;
@@ -128,6 +130,23 @@ impl WaitGroup {
             return true;
         }
         !timeout.is_zero() && self.wait_slow(Until::timeout(timeout))
+    }
+
+    /// As [`wait`](WaitGroup::wait), until `ctx` ends at the latest.
+    ///
+    /// # Errors
+    /// The context ended first, or before the call.
+    ///
+    /// ```
+    /// use gusty::{context, sync::WaitGroup};
+    /// let group = WaitGroup::new();
+    /// group.add(1);
+    /// let (ctx, cancel) = context::with_cancel(&context::background());
+    /// gusty::go!(move || cancel.cancel());
+    /// assert_eq!(group.wait_ctx(&ctx), Err(context::Error::Cancelled));
+    /// ```
+    pub fn wait_ctx(&self, ctx: &Context) -> Result<(), Error> {
+        until::served(ctx, |until| self.word.counter() == 0 || self.wait_slow(until))
     }
 
     #[cold]

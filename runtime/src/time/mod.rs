@@ -30,6 +30,8 @@ mod timer;
 
 pub use std::time::{Duration, Instant};
 
+pub use crate::chan::{after, at, tick};
+
 pub use func::{AfterFunc, after_func};
 pub use sleep::{sleep, sleep_ctx, sleep_until, sleep_until_ctx};
 pub use ticker::Ticker;

@@ -20,7 +20,7 @@ const TABLE: [(u8, &[&str]); 4] = [
     (0, &["arch", "stack", "sys", "tls", "config"]),
     (1, &["queue", "timer"]),
     (2, &["sched"]),
-    (3, &["wait", "chan", "sync", "time", "context", "net"]),
+    (3, &["wait", "goroutine", "task", "builder", "chan", "sync", "time", "context", "net"]),
 ];
 const API: u8 = 4;
 

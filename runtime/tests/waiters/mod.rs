@@ -1,0 +1,31 @@
+//! Job: what the tests of things that are waited for share.
+
+#![allow(dead_code, reason = "every test file uses some of it")]
+
+use std::collections::HashSet;
+
+use crate::common::{until, watched};
+
+/// Runs `f` on a plain thread and on a goroutine.
+pub(crate) fn everywhere(name: &str, f: fn()) {
+    watched(name, || {
+        f();
+        gusty::spawn(f).join().unwrap();
+    });
+}
+
+/// Waits until all these goroutines are parked, for whatever reason.
+pub(crate) fn until_parked<'a, T: 'a>(
+    handles: impl IntoIterator<Item = &'a gusty::JoinHandle<T>> + Clone,
+) {
+    until(|| {
+        let dump = gusty::runtime::dump();
+        let parked: HashSet<&str> = dump
+            .lines()
+            .filter(|line| !line.contains("[running]") && !line.contains("[runnable]"))
+            .filter_map(|line| line.strip_prefix("goroutine ")?.split(' ').next())
+            .collect();
+        let mut handles = handles.clone().into_iter();
+        handles.all(|handle| parked.contains(handle.goroutine().id().to_string().as_str()))
+    });
+}
