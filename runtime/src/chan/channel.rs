@@ -235,6 +235,15 @@ impl<T> Channel<T> {
         if self.capacity != 0 && self.len() == 0 && !self.is_closed() {
             return Outcome::NotNow;
         }
+        // SAFETY: promised by the caller.
+        unsafe { self.try_recv_locking(out) }
+    }
+
+    /// As `try_recv`, from a sender that waits for a promised place, too: the buffer is empty then.
+    ///
+    /// # Safety
+    /// As `recv`.
+    pub(super) unsafe fn try_recv_locking(&self, out: *mut T) -> Outcome {
         loop {
             // SAFETY: promised by the caller.
             match unsafe { self.start_recv(out) } {

@@ -102,7 +102,7 @@ impl<T> Port for Receiver<T> {
         let slot = slot.cast::<T>();
         if let Some(channel) = self.channel() {
             // SAFETY: promised by the caller.
-            return match unsafe { channel.try_recv(slot) } {
+            return match unsafe { channel.try_recv_locking(slot) } {
                 Outcome::Done => Some(Grant::Received),
                 Outcome::Closed => Some(Grant::Closed),
                 Outcome::NotNow | Outcome::Cancelled => None,
