@@ -1,7 +1,7 @@
 //! Job: thread-local storage of a goroutine's own, so that to std, C and glibc it is a thread.
 //! Layer: L0 (machine)
 //! Not here: switching stacks (`arch`), where stacks come from (`stack`), when goroutines run.
-//! Invariants: those of the files: FS, WD, HO, MD, SA, TE, SU, MA, BL, DT, KE, HK.
+//! Invariants: those of the files: FS, WD, HO, MD, SA, TE, SU, MA, BL, DT, KE, HK, FK.
 //!
 //! A thread's block is glibc's control block with the thread-locals of all libraries below it; the
 //! FS register holds its address. A goroutine gets one like it at the top of its stack, written
@@ -161,6 +161,9 @@ fn prepare_blocks(options: &Options, outcome: &mut Outcome) -> Result<(), &'stat
     block::set_shape(Shape { template, layout: outcome.layout, dtv_fixed, errno, grows })?;
     if !hooks::wrap_handler() {
         return Err("glibc's handler for setuid was not found");
+    }
+    if !hooks::follow_forks() {
+        return Err("no memory to register for forks");
     }
     if grows {
         hooks::track(options.each_stack);

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::battery::on_many;
-use crate::common::Child;
+use crate::common::{Child, until};
 
 /// A source in this directory.
 #[derive(Clone, Copy)]
@@ -293,6 +293,7 @@ fn opened_and_closed_again_and_again() {
 #[test]
 fn one_with_destructors_to_run_stays() {
     static SUM: AtomicUsize = AtomicUsize::new(0);
+    static REGISTERED: AtomicUsize = AtomicUsize::new(0);
     unsafe extern "C" fn add(word: *mut c_void) {
         // SAFETY: the library's word.
         SUM.fetch_add(unsafe { *word.cast::<c_long>() } as usize, Ordering::Relaxed);
@@ -316,12 +317,12 @@ fn one_with_destructors_to_run_stays() {
                 gusty::spawn(move || {
                     // SAFETY: `add` may be called once for each.
                     assert_eq!(unsafe { register(add) }, 0);
-                    receiver.recv().unwrap();
+                    REGISTERED.fetch_add(1, Ordering::Release); // read below
                     receiver.recv().unwrap_err();
                 })
             })
             .collect();
-        (0..20).for_each(|_| sender.send(()).unwrap());
+        until(|| REGISTERED.load(Ordering::Acquire) == 20); // stored above
         // SAFETY: nothing of it is called any more, but what it registered is still to run.
         assert_eq!(unsafe { libc::dlclose(handle) }, 0);
         drop(sender);

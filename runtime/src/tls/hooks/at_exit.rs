@@ -3,7 +3,8 @@
 //! Not here: undoing it (`dtors`, `keys`).
 //! Invariants
 //!   AE1  A library with a destructor still to run on a goroutine is not unloaded: it is made
-//!        permanent at the first registration. (glibc counts them instead, per thread.)
+//!        permanent at the first registration. (glibc counts them instead, per thread.) It is the
+//!        library of the variable; the destructor may be a function of another one.
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -31,7 +32,7 @@ unsafe extern "C" fn __cxa_thread_atexit_impl(
         // SAFETY: as for this function.
         return unsafe { next(dtor, object, library) };
     }
-    keep_loaded(library, dtor as usize);
+    keep_loaded(library);
     dtors::register(dtor, object);
     0
 }
@@ -44,8 +45,8 @@ pub(in crate::tls) fn in_place() -> bool {
     first.addr() == __cxa_thread_atexit_impl as *const () as usize
 }
 
-/// Makes the library that contains `code` permanent, unless it is ours (AE1).
-fn keep_loaded(library: *mut c_void, code: usize) {
+/// Makes the library that `library` is an address in permanent, unless it is ours (AE1).
+fn keep_loaded(library: *mut c_void) {
     unsafe extern "C" {
         static __dso_handle: u8;
     }
@@ -57,8 +58,7 @@ fn keep_loaded(library: *mut c_void, code: usize) {
     let mut info = MaybeUninit::<libc::Dl_info>::uninit();
     // SAFETY: `info` has the room; the name is the loader's.
     unsafe {
-        let code = std::ptr::with_exposed_provenance(code);
-        if libc::dladdr(code, info.as_mut_ptr()) != 0 {
+        if libc::dladdr(library, info.as_mut_ptr()) != 0 {
             let flags = libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
             libc::dlopen(info.assume_init().dli_fname, flags);
         }

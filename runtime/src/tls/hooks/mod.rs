@@ -8,14 +8,16 @@
 //!
 //! The linker takes these for the executable because its own definitions come before libc's, and
 //! exports them because libc has them too, so libraries are served as well. In import order:
-//! `next` (finding libc's), `at_exit`, `own_handle`, `loader`, `set_id`.
+//! `next` (finding libc's), `at_exit`, `own_handle`, `loader`, `set_id`, `fork` (told by libc).
 
 mod at_exit;
+mod fork;
 mod loader;
 mod next;
 mod own_handle;
 mod set_id;
 
 pub(super) use at_exit::in_place;
+pub(super) use fork::follow_forks;
 pub(super) use loader::track;
 pub(super) use set_id::wrap_handler;
