@@ -12,6 +12,11 @@
 //! underneath), `dtors` and `keys` (what runs at exit), `block`, `hooks` (libc functions that must
 //! know), `alloc`, `selftest`.
 
+#![cfg_attr(
+    target_feature = "crt-static",
+    allow(dead_code, unused_imports, reason = "goroutines share thread-locals there (HK3)")
+)]
+
 mod alloc;
 mod block;
 mod dtors;
@@ -118,6 +123,9 @@ pub(crate) fn level() -> Level {
 }
 
 fn prepare_blocks(options: &Options, outcome: &mut Outcome) -> Result<(), &'static str> {
+    if cfg!(target_feature = "crt-static") {
+        return Err("the program is linked statically, so libc cannot be hooked"); // HK3
+    }
     if !fsbase::writable() {
         return Err("the processor or the kernel does not let programs set the FS base");
     }

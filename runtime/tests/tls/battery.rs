@@ -4,6 +4,8 @@
 //! processes, at every level that promises it, on 2, 4 and 8 Ps, with each park sending the goroutine
 //! through the global queue, so that goroutines change threads and threads change goroutines.
 
+#![allow(dead_code, reason = "every test file uses some of it")]
+
 use gusty::runtime::features;
 
 use super::common::Child;

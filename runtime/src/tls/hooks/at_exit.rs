@@ -21,7 +21,7 @@ use crate::tls::words::{self, USED_KEYS, USED_LOCALE};
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn __cxa_thread_atexit_impl(
     dtor: Dtor,
     object: *mut c_void,
@@ -70,7 +70,7 @@ fn keep_loaded(library: *mut c_void) {
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn pthread_key_create(key: *mut pthread_key_t, dtor: Option<KeyDtor>) -> c_int {
     let next = next!(c"pthread_key_create": fn(*mut pthread_key_t, Option<KeyDtor>) -> c_int);
     // SAFETY: as for this function; on success the key was stored.
@@ -87,7 +87,7 @@ unsafe extern "C" fn pthread_key_create(key: *mut pthread_key_t, dtor: Option<Ke
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn tss_create(key: *mut pthread_key_t, dtor: Option<KeyDtor>) -> c_int {
     let next = next!(c"tss_create": fn(*mut pthread_key_t, Option<KeyDtor>) -> c_int);
     // SAFETY: as for this function; on success the key was stored.
@@ -104,7 +104,7 @@ unsafe extern "C" fn tss_create(key: *mut pthread_key_t, dtor: Option<KeyDtor>) 
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn pthread_setspecific(key: pthread_key_t, value: *const c_void) -> c_int {
     if !value.is_null() && words::on_goroutine() {
         keys::mark(USED_KEYS);
@@ -118,7 +118,7 @@ unsafe extern "C" fn pthread_setspecific(key: pthread_key_t, value: *const c_voi
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn tss_set(key: pthread_key_t, value: *mut c_void) -> c_int {
     if !value.is_null() && words::on_goroutine() {
         keys::mark(USED_KEYS);
@@ -132,7 +132,7 @@ unsafe extern "C" fn tss_set(key: pthread_key_t, value: *mut c_void) -> c_int {
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn uselocale(locale: locale_t) -> locale_t {
     if !locale.is_null() && locale != keys::GLOBAL_LOCALE && words::on_goroutine() {
         keys::mark(USED_LOCALE);
@@ -146,7 +146,7 @@ unsafe extern "C" fn uselocale(locale: locale_t) -> locale_t {
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
     if words::on_goroutine() {
         const TEXT: &str = "fatal error: pthread_exit on a goroutine: return from it instead\n";

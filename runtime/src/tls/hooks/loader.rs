@@ -44,7 +44,7 @@ static DLMOPEN: Next = Next::new(c"dlmopen");
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 #[unsafe(naked)]
 unsafe extern "C" fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void {
     naked_asm!(
@@ -64,7 +64,7 @@ unsafe extern "C" fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void {
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 #[unsafe(naked)]
 unsafe extern "C" fn dlmopen(id: c_long, path: *const c_char, flags: c_int) -> *mut c_void {
     naked_asm!(
@@ -84,7 +84,7 @@ unsafe extern "C" fn dlmopen(id: c_long, path: *const c_char, flags: c_int) -> *
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
     let next = next!(c"dlclose": fn(*mut c_void) -> c_int);
     // SAFETY: as for this function.

@@ -1,0 +1,13 @@
+//! Job: jemalloc as the global allocator of a program with goroutines.
+
+#[path = "allocators/mod.rs"]
+mod allocators;
+#[path = "../../runtime/tests/tls/battery.rs"]
+mod battery;
+#[path = "../../runtime/tests/common/mod.rs"]
+mod common;
+
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOC: gusty::Alloc<Jemalloc> = gusty::Alloc::new(Jemalloc);

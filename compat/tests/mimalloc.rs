@@ -1,0 +1,11 @@
+//! Job: mimalloc as the global allocator of a program with goroutines.
+
+#[path = "allocators/mod.rs"]
+mod allocators;
+#[path = "../../runtime/tests/tls/battery.rs"]
+mod battery;
+#[path = "../../runtime/tests/common/mod.rs"]
+mod common;
+
+#[global_allocator]
+static ALLOC: gusty::Alloc<mimalloc::MiMalloc> = gusty::Alloc::new(mimalloc::MiMalloc);
