@@ -119,11 +119,10 @@ fn spans_of_tracing_are_the_goroutines() {
 
 #[test]
 fn locks_of_parking_lot_are_held_over_parks() {
-    use parking_lot::{Condvar, Mutex, ReentrantMutex, RwLock};
-    let needs = Needs::OwnBlock("the re-entrant one tells threads apart, not goroutines");
+    use parking_lot::{Condvar, Mutex, RwLock};
+    let needs = Needs::SamePlace("a guard must not change threads, as far as parking_lot promises");
     survives("locks_of_parking_lot_are_held_over_parks", needs, || {
-        let locks = Arc::new((Mutex::new(0), RwLock::new(0), ReentrantMutex::new(())));
-        let inside = Arc::new(AtomicUsize::new(0));
+        let locks = Arc::new((Mutex::new(0), RwLock::new(0)));
         let rounds = scaled(200);
         let shared = locks.clone();
         // As many as may wait at the same time: the owner needs a thread to come back on.
@@ -138,12 +137,6 @@ fn locks_of_parking_lot_are_held_over_parks() {
                 let before = *sum;
                 gusty::yield_now();
                 *sum = before + 1;
-                drop(sum);
-                let _first = shared.2.lock();
-                assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
-                gusty::yield_now();
-                drop(shared.2.lock());
-                assert_eq!(inside.fetch_sub(1, Ordering::Relaxed), 1);
             }
         });
         let all = blockable() * rounds;
@@ -156,6 +149,24 @@ fn locks_of_parking_lot_are_held_over_parks() {
                 turn.1.wait_while(&mut turn_now, |now| *now != 2 * round + i);
                 *turn_now += 1;
                 turn.1.notify_all();
+            }
+        });
+    });
+}
+
+#[test]
+fn the_reentrant_lock_of_parking_lot_knows_its_goroutine() {
+    static LOCK: parking_lot::ReentrantMutex<()> = parking_lot::ReentrantMutex::new(());
+    static INSIDE: AtomicUsize = AtomicUsize::new(0);
+    let needs = Needs::OwnBlock("another goroutine of the thread gets in, taken for the owner");
+    survives("the_reentrant_lock_of_parking_lot_knows_its_goroutine", needs, || {
+        on_many(blockable(), |_| {
+            for _ in 0..100 {
+                let _first = LOCK.lock();
+                assert_eq!(INSIDE.fetch_add(1, Ordering::Relaxed), 0);
+                gusty::yield_now();
+                drop(LOCK.lock());
+                assert_eq!(INSIDE.fetch_sub(1, Ordering::Relaxed), 1);
             }
         });
     });

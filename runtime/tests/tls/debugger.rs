@@ -16,7 +16,8 @@ fn attach() -> Option<String> {
         .env("DEBUGINFOD_URLS", "")
         .output()
         .ok()?;
-    let text = [output.stdout, output.stderr].map(|part| String::from_utf8_lossy(&part).into_owned());
+    let text =
+        [output.stdout, output.stderr].map(|part| String::from_utf8_lossy(&part).into_owned());
     let refused = ["ptrace: ", "Could not attach", "Operation not permitted"];
     let text = text.concat();
     (!refused.iter().any(|what| text.contains(what))).then_some(text)

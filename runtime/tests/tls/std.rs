@@ -48,7 +48,7 @@ fn std_parks_and_unparks_goroutines_by_their_own_tokens() {
 
 #[test]
 fn a_thread_unparks_goroutines_that_std_parked() {
-    survives("std_calls::a_thread_unparks_goroutines_that_std_parked", SHARED_IDENTITY, || {
+    survives("std_calls::a_thread_unparks_goroutines_that_std_parked", Needs::Nothing, || {
         let (sender, parked) = mpsc::channel();
         let unparker = std::thread::spawn(move || {
             parked.iter().for_each(|thread: std::thread::Thread| thread.unpark());
