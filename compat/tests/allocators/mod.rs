@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::battery::{Needs, on_many, survives};
-use crate::common::{Child, scaled};
+use crate::common::{Child, peak_mib, scaled, until};
 
 #[test]
 fn a_wrapped_allocator_is_not_warned_about() {
@@ -108,17 +109,19 @@ fn a_goroutine_does_not_get_a_heap() {
         const COUNT: usize = 2_000;
         // Of debug builds the frames take more.
         const LIMIT: usize = if cfg!(debug_assertions) { 24 << 10 } else { 16 << 10 };
-        let before = crate::common::peak_mib();
+        static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+        let before = peak_mib();
         let parked: Vec<_> = (0..COUNT)
             .map(|_| {
                 gusty::spawn(|| {
                     (1..=18).for_each(|k| drop(std::hint::black_box(vec![1_u8; k * 110])));
+                    ALLOCATED.fetch_add(1, Ordering::Relaxed);
                     gusty::park();
                 })
             })
             .collect();
-        gusty::spawn(gusty::yield_now).join().unwrap(); // queued after all of them
-        let held = (crate::common::peak_mib() - before) << 20;
+        until(|| ALLOCATED.load(Ordering::Relaxed) == COUNT);
+        let held = (peak_mib() - before) << 20;
         assert!(held / COUNT < LIMIT, "{} bytes for each", held / COUNT);
         for goroutine in &parked {
             goroutine.goroutine().unpark();
