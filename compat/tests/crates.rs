@@ -120,7 +120,8 @@ fn spans_of_tracing_are_the_goroutines() {
 #[test]
 fn locks_of_parking_lot_are_held_over_parks() {
     use parking_lot::{Condvar, Mutex, RwLock};
-    let needs = Needs::SamePlace("a guard must not change threads, as far as parking_lot promises");
+    let needs =
+        Needs::OwnBlock("a guard must not change threads, nor its waiters block its owner's");
     survives("locks_of_parking_lot_are_held_over_parks", needs, || {
         let locks = Arc::new((Mutex::new(0), RwLock::new(0)));
         let rounds = scaled(200);
@@ -190,7 +191,8 @@ fn short_sections_of_parking_lot() {
 #[test]
 fn channels_of_crossbeam() {
     use crossbeam_channel::{Select, bounded, never, unbounded};
-    survives("channels_of_crossbeam", Needs::Nothing, || {
+    let needs = Needs::FreeThreads("both may be tied to one thread, which one of them blocks");
+    survives("channels_of_crossbeam", needs, || {
         let (sender, receiver) = unbounded();
         on_many(100, move |i| {
             sender.send(i).unwrap();

@@ -6,6 +6,8 @@ mod allocators;
 mod battery;
 #[path = "../../runtime/tests/common/mod.rs"]
 mod common;
+#[path = "../../runtime/tests/tls/fork.rs"]
+mod fork;
 
 use tikv_jemallocator::Jemalloc;
 

@@ -6,6 +6,8 @@ mod allocators;
 mod battery;
 #[path = "../../runtime/tests/common/mod.rs"]
 mod common;
+#[path = "../../runtime/tests/tls/fork.rs"]
+mod fork;
 
 #[global_allocator]
 static ALLOC: gusty::Alloc<mimalloc::MiMalloc> = gusty::Alloc::new(mimalloc::MiMalloc);

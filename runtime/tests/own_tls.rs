@@ -8,6 +8,8 @@ mod common;
 mod battery;
 #[path = "tls/debugger.rs"]
 mod debugger;
+#[path = "tls/fork.rs"]
+mod fork;
 #[path = "tls/libc.rs"]
 mod libc_calls;
 #[path = "tls/libraries.rs"]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::battery::{Needs, on_many, survives};
 use crate::common::{Child, peak_mib, scaled, until};
+use crate::fork::{allocates, in_fork};
 
 #[test]
 fn a_wrapped_allocator_is_not_warned_about() {
@@ -73,31 +74,7 @@ fn a_forked_child_allocates_and_starts_threads() {
     survives("allocators::a_forked_child_allocates_and_starts_threads", Needs::Nothing, || {
         on_many(50, |i| {
             gusty::yield_now();
-            if i % 10 != 0 {
-                return;
-            }
-            // SAFETY: the child uses what allocators and libc make usable in it, and `_exit`.
-            unsafe {
-                let child = libc::fork();
-                assert!(child >= 0);
-                if child == 0 {
-                    let allocate = || (0..200).map(|k| vec![0_u8; k * 10].len()).sum::<usize>();
-                    let threads: Vec<_> = (0..4)
-                        .map(|_| {
-                            let thread = std::thread::Builder::new().stack_size(128 << 10);
-                            thread.spawn(allocate)
-                        })
-                        .collect();
-                    let own = allocate();
-                    let joined = |thread: std::io::Result<std::thread::JoinHandle<usize>>| {
-                        thread.is_ok_and(|thread| thread.join().is_ok_and(|sum| sum == own))
-                    };
-                    libc::_exit(if threads.into_iter().all(joined) { 42 } else { 1 });
-                }
-                let mut status = 0;
-                assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
-                assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 42, "{status:x}");
-            }
+            assert!(i % 10 != 0 || in_fork(allocates));
         });
     });
 }

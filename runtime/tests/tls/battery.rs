@@ -17,6 +17,10 @@ pub(crate) enum Needs {
     Nothing,
     /// The goroutine finds the same thread-locals after a park; others may have used them.
     SamePlace(&'static str),
+    /// Whoever blocks its thread does not stop the goroutine that it waits for.
+    FreeThreads(&'static str),
+    /// A panic that unwinds shows on its goroutine only.
+    OwnPanics(&'static str),
     /// The thread-locals are the goroutine's alone.
     OwnBlock(&'static str),
 }
@@ -25,12 +29,20 @@ pub(crate) enum Needs {
 struct Level {
     name: &'static str,
     same_place: bool,
+    free_threads: bool,
+    own_panics: bool,
     own_block: bool,
 }
 
 const LEVELS: [Level; 2] = [
-    Level { name: "own", same_place: true, own_block: true },
-    Level { name: "shared", same_place: false, own_block: false },
+    Level { name: "own", same_place: true, free_threads: true, own_panics: true, own_block: true },
+    Level {
+        name: "shared",
+        same_place: false,
+        free_threads: true,
+        own_panics: true, // who waits while a panic unwinds its stack keeps its thread
+        own_block: false,
+    },
 ];
 
 impl Level {
@@ -38,6 +50,8 @@ impl Level {
     fn excuse(&self, needs: Needs) -> Option<&'static str> {
         match needs {
             Needs::SamePlace(why) if !self.same_place => Some(why),
+            Needs::FreeThreads(why) if !self.free_threads => Some(why),
+            Needs::OwnPanics(why) if !self.own_panics => Some(why),
             Needs::OwnBlock(why) if !self.own_block => Some(why),
             _ => None,
         }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::battery::{Needs, on_many, survives};
 use crate::common::Child;
+use crate::fork::{allocates, in_fork};
 
 #[test]
 fn errno_is_kept_over_parks() {
@@ -107,32 +108,6 @@ fn specific_data_is_the_goroutines() {
         }
         assert_eq!(DESTROYED.load(Ordering::Relaxed), 5 * 50 * 40 - 5 * 25);
     });
-}
-
-/// Forks; the child runs `scenario` and says whether it was true.
-fn in_fork(scenario: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child uses what libc makes usable in it, and `_exit`.
-    unsafe {
-        let child = libc::fork();
-        assert!(child >= 0);
-        if child == 0 {
-            libc::_exit(if scenario() { 42 } else { 1 });
-        }
-        let mut status: c_int = 0;
-        assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
-        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 42
-    }
-}
-
-/// Allocates, and has threads with stacks of all sizes allocate.
-fn allocates() -> bool {
-    let run = |bytes: usize| {
-        let work = move || (0..100).map(|i| vec![1_u8; i * bytes / 4_000].len()).sum::<usize>();
-        let thread = std::thread::Builder::new().stack_size(bytes).spawn(work);
-        let theirs = thread.ok()?.join().ok()?;
-        (theirs == work()).then_some(())
-    };
-    [2 << 20, 64 << 10, 128 << 10, 256 << 10].into_iter().all(|bytes| run(bytes).is_some())
 }
 
 #[test]

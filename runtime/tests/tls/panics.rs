@@ -6,6 +6,9 @@ use std::thread::panicking;
 
 use crate::battery::{Needs, on_many, survives};
 
+const ALONE: Needs =
+    Needs::OwnPanics("std counts panics by thread, and others run on it meanwhile");
+
 /// Parks while it is dropped.
 struct Parks {
     unwinding: bool,
@@ -23,8 +26,7 @@ impl Drop for Parks {
 
 #[test]
 fn destructors_park_while_a_panic_unwinds() {
-    // Where thread-locals are shared such a goroutine keeps its thread.
-    survives("panics::destructors_park_while_a_panic_unwinds", Needs::Nothing, || {
+    survives("panics::destructors_park_while_a_panic_unwinds", ALONE, || {
         on_many(100, |i| {
             for _ in 0..10 {
                 if i % 2 == 0 {
@@ -57,7 +59,7 @@ fn a_panic_is_caught_within_a_panic() {
             assert!(panicking());
         }
     }
-    survives("panics::a_panic_is_caught_within_a_panic", Needs::Nothing, || {
+    survives("panics::a_panic_is_caught_within_a_panic", ALONE, || {
         on_many(50, |i| {
             for _ in 0..5 {
                 let outer = catch_unwind(|| {
@@ -75,7 +77,7 @@ fn a_panic_is_caught_within_a_panic() {
 
 #[test]
 fn a_panic_poisons_the_mutex_of_its_goroutine_only() {
-    survives("panics::a_panic_poisons_the_mutex_of_its_goroutine_only", Needs::Nothing, || {
+    survives("panics::a_panic_poisons_the_mutex_of_its_goroutine_only", ALONE, || {
         on_many(60, |i| {
             for _ in 0..10 {
                 let own = Mutex::new(());

@@ -11,6 +11,8 @@ use std::time::Duration;
 use crate::battery::{Needs, blockable, on_many, survives};
 use crate::common::{Child, scaled};
 
+const UNTIED: Needs =
+    Needs::FreeThreads("both may be tied to one thread, which one of them blocks");
 const SHARED_IDENTITY: Needs = Needs::OwnBlock("std tells threads apart, not goroutines");
 
 #[test]
@@ -111,7 +113,8 @@ fn a_thousand_goroutines_print_whole_lines() {
 
 #[test]
 fn mutexes_are_held_over_parks() {
-    let needs = Needs::SamePlace("a guard must not change threads, as far as std promises");
+    let needs =
+        Needs::OwnBlock("a guard must not change threads, nor its waiters block its owner's");
     survives("std_calls::mutexes_are_held_over_parks", needs, || {
         let both = Arc::new((Mutex::new(0), RwLock::new(0)));
         let counted = both.clone();
@@ -159,7 +162,7 @@ fn short_sections_are_guarded() {
 
 #[test]
 fn goroutines_wait_on_condvars() {
-    survives("std_calls::goroutines_wait_on_condvars", Needs::Nothing, || {
+    survives("std_calls::goroutines_wait_on_condvars", UNTIED, || {
         // Pairs take turns; of each pair one at most waits.
         let pairs = blockable().div_ceil(2);
         let rounds = scaled(500);
@@ -179,7 +182,7 @@ fn goroutines_wait_on_condvars() {
 
 #[test]
 fn goroutines_wait_on_channels_of_std() {
-    survives("std_calls::goroutines_wait_on_channels_of_std", Needs::Nothing, || {
+    survives("std_calls::goroutines_wait_on_channels_of_std", UNTIED, || {
         let (sender, receiver) = mpsc::sync_channel(0);
         let ends = Arc::new(Mutex::new((Some(sender), Some(receiver))));
         let sums = on_many(2, move |i| {
@@ -198,7 +201,7 @@ fn goroutines_wait_on_channels_of_std() {
 
 #[test]
 fn a_barrier_lets_all_pass() {
-    survives("std_calls::a_barrier_lets_all_pass", Needs::Nothing, || {
+    survives("std_calls::a_barrier_lets_all_pass", UNTIED, || {
         // All wait at the same time: one for each thread.
         let all = blockable() + 1;
         let barrier = Arc::new(Barrier::new(all));
