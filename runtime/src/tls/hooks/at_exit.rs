@@ -42,7 +42,16 @@ unsafe extern "C" fn __cxa_thread_atexit_impl(
 pub(in crate::tls) fn in_place() -> bool {
     // SAFETY: a valid name.
     let first = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__cxa_thread_atexit_impl".as_ptr()) };
-    first.addr() == __cxa_thread_atexit_impl as *const () as usize
+    // Not by the address of our function, which may be resolved to libc's as calls are.
+    let (theirs, ours) = (library_of(first), library_of(in_place as *const c_void));
+    ours.is_some() && theirs.map(|info| info.dli_fbase) == ours.map(|info| info.dli_fbase)
+}
+
+/// What the loader knows of the library that `address` is in.
+fn library_of(address: *const c_void) -> Option<libc::Dl_info> {
+    let mut info = MaybeUninit::uninit();
+    // SAFETY: `info` has the room, and is filled in on success.
+    unsafe { (libc::dladdr(address, info.as_mut_ptr()) != 0).then(|| info.assume_init()) }
 }
 
 /// Makes the library that `library` is an address in permanent, unless it is ours (AE1).
@@ -55,13 +64,10 @@ fn keep_loaded(library: *mut c_void) {
     if library.addr() == ours.addr() || library.addr() == LAST.load(Ordering::Relaxed) {
         return;
     }
-    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
-    // SAFETY: `info` has the room; the name is the loader's.
-    unsafe {
-        if libc::dladdr(library, info.as_mut_ptr()) != 0 {
-            let flags = libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
-            libc::dlopen(info.assume_init().dli_fname, flags);
-        }
+    if let Some(info) = library_of(library) {
+        let flags = libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+        // SAFETY: the name is the loader's; the library is loaded, so nothing of it runs now.
+        unsafe { libc::dlopen(info.dli_fname, flags) };
     }
     LAST.store(library.addr(), Ordering::Relaxed); // a hint; doing it twice is harmless
 }
