@@ -1,12 +1,11 @@
 //! Job: thread-local storage that libc makes for a thread on each stack (`GUSTY_TLS=pthread`): what
-//!   is true of written blocks is true of these, and what only they can get wrong.
+//!   is true of written blocks is true of these (`own_tls` sees to most of that), and what only they
+//!   can get wrong.
 //!
 //! The whole binary runs at this level: the variable is set before `main`, because the tests run
 //! side by side and settings are read once.
 
 mod common;
-#[path = "tls/killers.rs"]
-mod killers;
 
 use std::collections::BTreeSet;
 use std::ffi::{CString, c_int, c_void};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use common::{Child, until, watched};
+use common::{Child, scaled, until, watched};
 
 struct Flag(AtomicBool);
 
@@ -175,5 +175,26 @@ fn accept_survives_running_out_of_descriptors() {
         .join()
         .unwrap();
     });
+    ended.succeeded();
+}
+
+#[test]
+fn who_spawns_and_yields_does_not_outrun_its_goroutines() {
+    let ended = Child::of("who_spawns_and_yields_does_not_outrun_its_goroutines")
+        .env("GOMAXPROCS", 1)
+        .run(|| {
+            let spawner = gusty::spawn(|| {
+                for _ in 0..scaled(2_000) {
+                    for _ in 0..32 {
+                        gusty::spawn(gusty::yield_now);
+                    }
+                    gusty::yield_now();
+                    // What cannot have ended yet, and a few queues of what has not had its turn.
+                    let alive = gusty::runtime::num_goroutine();
+                    assert!(alive < 1_000, "{alive} goroutines pile up");
+                }
+            });
+            spawner.join().unwrap();
+        });
     ended.succeeded();
 }

@@ -7,6 +7,7 @@ mod chan;
 mod fork_join;
 mod memory;
 mod mutex;
+mod own_tls;
 mod park;
 mod ring;
 mod sieve;
@@ -33,6 +34,7 @@ pub(crate) fn all() -> Vec<Bench> {
         sieve::benches(),
         sleep::benches(),
         memory::benches(),
+        own_tls::benches(),
     ];
     groups.into_iter().flatten().collect()
 }

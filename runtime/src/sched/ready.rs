@@ -83,14 +83,15 @@ pub(crate) fn push_local(p: &'static P, g: GRef) {
 }
 
 /// Queues a G that yields: behind the others of this P, or, if there are none, behind those in the
-/// global queue, which it would otherwise keep out.
+/// global queue, which it would otherwise keep out; behind those too if they are many, or a G that
+/// spawns and yields would stay ahead of what it spawned.
 #[inline]
 pub(crate) fn push_yielding(p: &'static P, g: GRef) {
     if let Some(m) = pinned::of(g) {
         pinned::push(g, m);
     } else if migrating() {
         push_global(g);
-    } else if p.has_work() || SCHED.injector().is_empty() {
+    } else if SCHED.injector().is_empty() || (p.has_work() && SCHED.injector().len() <= QUEUE_MAX) {
         push_local(p, g);
     } else {
         SCHED.injector().push(g);

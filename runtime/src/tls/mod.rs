@@ -15,6 +15,11 @@
 //! underneath), `dtors` and `keys` (what runs at exit), `dtv`, `block`, `thread` (blocks that libc
 //! makes), `fork` (children), `hooks` (libc functions that must know), `alloc`, `selftest`.
 
+#![cfg_attr(
+    target_feature = "crt-static",
+    allow(dead_code, unused_imports, reason = "goroutines share thread-locals there (HK3)")
+)]
+
 mod alloc;
 mod block;
 mod dtors;
@@ -156,6 +161,9 @@ pub(crate) fn level() -> Level {
 
 /// What both levels need.
 fn check_system() -> Result<(), &'static str> {
+    if cfg!(target_feature = "crt-static") {
+        return Err("the program is linked statically, so libc cannot be hooked"); // HK3
+    }
     if !fsbase::writable() {
         return Err("the processor or the kernel does not let programs set the FS base");
     }
@@ -265,7 +273,9 @@ fn try_blocks(
     if !hooks::wrap_handler() {
         return Err("glibc's handler for setuid was not found");
     }
-    fork::prepare_children();
+    if !fork::follow() {
+        return Err("no memory to register for forks");
+    }
     if shape.grows {
         hooks::track(options.each_stack);
     }

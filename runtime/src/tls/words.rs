@@ -4,7 +4,8 @@
 //! Invariants
 //!   WD1  All words are 0 on a thread that is no M, and in a new block.
 //!   WD2  `HOST` is not 0 exactly while the thread runs on a goroutine's block; it is then the FS
-//!        base of the thread itself. (In a block that nobody runs on it is out of date.)
+//!        base of the thread itself. (In a block that nobody runs on it is out of date. In the child
+//!        of a fork the goroutine is the thread: FK1.)
 //!
 //! Why not `thread_local!`: the compiler may keep the address of a thread-local over a switch. These
 //! are reached by inline assembly that it cannot move or merge, so `get` may be inlined anywhere and

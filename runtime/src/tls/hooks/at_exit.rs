@@ -3,7 +3,8 @@
 //! Not here: undoing it (`dtors`, `keys`).
 //! Invariants
 //!   AE1  A library with a destructor still to run on a goroutine is not unloaded: it is made
-//!        permanent at the first registration. (glibc counts them instead, per thread.)
+//!        permanent at the first registration. (glibc counts them instead, per thread.) It is the
+//!        library of the variable; the destructor may be a function of another one.
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -20,7 +21,7 @@ use crate::tls::words::{self, USED_KEYS, USED_LOCALE};
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn __cxa_thread_atexit_impl(
     dtor: Dtor,
     object: *mut c_void,
@@ -31,7 +32,7 @@ unsafe extern "C" fn __cxa_thread_atexit_impl(
         // SAFETY: as for this function.
         return unsafe { next(dtor, object, library) };
     }
-    keep_loaded(library, dtor as usize);
+    keep_loaded(library);
     dtors::register(dtor, object);
     0
 }
@@ -41,11 +42,20 @@ unsafe extern "C" fn __cxa_thread_atexit_impl(
 pub(in crate::tls) fn in_place() -> bool {
     // SAFETY: a valid name.
     let first = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__cxa_thread_atexit_impl".as_ptr()) };
-    first.addr() == __cxa_thread_atexit_impl as *const () as usize
+    // Not by the address of our function, which may be resolved to libc's as calls are.
+    let (theirs, ours) = (library_of(first), library_of(in_place as *const c_void));
+    ours.is_some() && theirs.map(|info| info.dli_fbase) == ours.map(|info| info.dli_fbase)
 }
 
-/// Makes the library that contains `code` permanent, unless it is ours (AE1).
-fn keep_loaded(library: *mut c_void, code: usize) {
+/// What the loader knows of the library that `address` is in.
+fn library_of(address: *const c_void) -> Option<libc::Dl_info> {
+    let mut info = MaybeUninit::uninit();
+    // SAFETY: `info` has the room, and is filled in on success.
+    unsafe { (libc::dladdr(address, info.as_mut_ptr()) != 0).then(|| info.assume_init()) }
+}
+
+/// Makes the library that `library` is an address in permanent, unless it is ours (AE1).
+fn keep_loaded(library: *mut c_void) {
     unsafe extern "C" {
         static __dso_handle: u8;
     }
@@ -54,14 +64,10 @@ fn keep_loaded(library: *mut c_void, code: usize) {
     if library.addr() == ours.addr() || library.addr() == LAST.load(Ordering::Relaxed) {
         return;
     }
-    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
-    // SAFETY: `info` has the room; the name is the loader's.
-    unsafe {
-        let code = std::ptr::with_exposed_provenance(code);
-        if libc::dladdr(code, info.as_mut_ptr()) != 0 {
-            let flags = libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
-            libc::dlopen(info.assume_init().dli_fname, flags);
-        }
+    if let Some(info) = library_of(library) {
+        let flags = libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+        // SAFETY: the name is the loader's; the library is loaded, so nothing of it runs now.
+        unsafe { libc::dlopen(info.dli_fname, flags) };
     }
     LAST.store(library.addr(), Ordering::Relaxed); // a hint; doing it twice is harmless
 }
@@ -70,7 +76,7 @@ fn keep_loaded(library: *mut c_void, code: usize) {
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn pthread_key_create(key: *mut pthread_key_t, dtor: Option<KeyDtor>) -> c_int {
     let next = next!(c"pthread_key_create": fn(*mut pthread_key_t, Option<KeyDtor>) -> c_int);
     // SAFETY: as for this function; on success the key was stored.
@@ -87,7 +93,7 @@ unsafe extern "C" fn pthread_key_create(key: *mut pthread_key_t, dtor: Option<Ke
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn tss_create(key: *mut pthread_key_t, dtor: Option<KeyDtor>) -> c_int {
     let next = next!(c"tss_create": fn(*mut pthread_key_t, Option<KeyDtor>) -> c_int);
     // SAFETY: as for this function; on success the key was stored.
@@ -104,7 +110,7 @@ unsafe extern "C" fn tss_create(key: *mut pthread_key_t, dtor: Option<KeyDtor>) 
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn pthread_setspecific(key: pthread_key_t, value: *const c_void) -> c_int {
     if !value.is_null() && words::on_goroutine() {
         keys::mark(USED_KEYS);
@@ -118,7 +124,7 @@ unsafe extern "C" fn pthread_setspecific(key: pthread_key_t, value: *const c_voi
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn tss_set(key: pthread_key_t, value: *mut c_void) -> c_int {
     if !value.is_null() && words::on_goroutine() {
         keys::mark(USED_KEYS);
@@ -132,7 +138,7 @@ unsafe extern "C" fn tss_set(key: pthread_key_t, value: *mut c_void) -> c_int {
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn uselocale(locale: locale_t) -> locale_t {
     if !locale.is_null() && locale != keys::GLOBAL_LOCALE && words::on_goroutine() {
         keys::mark(USED_LOCALE);
@@ -146,7 +152,7 @@ unsafe extern "C" fn uselocale(locale: locale_t) -> locale_t {
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
     if words::on_goroutine() {
         const TEXT: &str = "fatal error: pthread_exit on a goroutine: return from it instead\n";

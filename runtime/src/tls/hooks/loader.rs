@@ -21,6 +21,7 @@ use super::next::{Next, next};
 use crate::tls::block::{self, Block, Source};
 use crate::tls::host::as_host;
 use crate::tls::modules::{self, Images, Module};
+use crate::tls::words;
 
 /// Calls the given function with the top of every stack that exists.
 pub(in crate::tls) type Walker = fn(&mut dyn FnMut(usize));
@@ -43,7 +44,7 @@ static DLMOPEN: Next = Next::new(c"dlmopen");
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 #[unsafe(naked)]
 unsafe extern "C" fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void {
     naked_asm!(
@@ -63,7 +64,7 @@ unsafe extern "C" fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void {
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 #[unsafe(naked)]
 unsafe extern "C" fn dlmopen(id: c_long, path: *const c_char, flags: c_int) -> *mut c_void {
     naked_asm!(
@@ -83,7 +84,7 @@ unsafe extern "C" fn dlmopen(id: c_long, path: *const c_char, flags: c_int) -> *
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
     let next = next!(c"dlclose": fn(*mut c_void) -> c_int);
     // SAFETY: as for this function.
@@ -93,6 +94,9 @@ unsafe extern "C" fn dlclose(handle: *mut c_void) -> c_int {
     }
     let result = as_host(close);
     update_blocks();
+    if result != 0 && words::on_goroutine() {
+        return close(); // as for `dlopen`
+    }
     result
 }
 
@@ -126,9 +130,7 @@ unsafe extern "C" fn tracked_dlopen(path: *const c_char, flags: c_int) -> *mut c
     type Function = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
     // SAFETY: libc's signature; the arguments are the caller's of `dlopen`.
     let open = || unsafe { std::mem::transmute::<usize, Function>(DLOPEN.address())(path, flags) };
-    let handle = as_host(open);
-    update_blocks();
-    handle
+    followed(open)
 }
 
 unsafe extern "C" fn tracked_dlmopen(id: c_long, path: *const c_char, flags: c_int) -> *mut c_void {
@@ -136,8 +138,16 @@ unsafe extern "C" fn tracked_dlmopen(id: c_long, path: *const c_char, flags: c_i
     // SAFETY: libc's signature; the arguments are the caller's of `dlmopen`.
     let open =
         || unsafe { std::mem::transmute::<usize, Function>(DLMOPEN.address())(id, path, flags) };
-    let handle = as_host(open);
+    followed(open)
+}
+
+/// Opens as the thread, so that a constructor finds its library's variables (LD2).
+fn followed(open: impl Fn() -> *mut c_void) -> *mut c_void {
+    let handle = as_host(&open);
     update_blocks();
+    if handle.is_null() && words::on_goroutine() {
+        return open(); // fails again, where `dlerror` will look for the reason
+    }
     handle
 }
 

@@ -5,6 +5,8 @@
 //!   HK1  On a plain thread, and at every level without blocks, a hook does what libc does: it
 //!        forwards, after one check.
 //!   HK2  A hook may run before `main` and before `init`.
+//!   HK3  Nothing is hooked in a program that is linked statically: the linker would not know which
+//!        definition to take, and there is no next one to forward to.
 //!
 //! The linker takes these for the executable because its own definitions come before libc's, and
 //! exports them because libc has them too, so libraries are served as well. In import order:

@@ -30,7 +30,7 @@ macro_rules! forward {
         ///
         /// # Safety
         /// As libc's.
-        #[unsafe(no_mangle)]
+        #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         unsafe extern "C" fn $name(thread: pthread_t, $($argument: $type),*) -> c_int {
             const NAME: &std::ffi::CStr = match std::ffi::CStr::from_bytes_with_nul(
                 concat!(stringify!($name), "\0").as_bytes(),
@@ -77,7 +77,7 @@ forward! {
 ///
 /// # Safety
 /// As libc's.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 unsafe extern "C" fn pthread_getattr_np(thread: pthread_t, to: *mut pthread_attr_t) -> c_int {
     let block = fs();
     if thread as usize != block || !words::on_goroutine() {

@@ -1,0 +1,13 @@
+//! Job: mimalloc as the global allocator of a program with goroutines.
+
+#[path = "allocators/mod.rs"]
+mod allocators;
+#[path = "../../tests/tls/battery.rs"]
+mod battery;
+#[path = "../../tests/common/mod.rs"]
+mod common;
+#[path = "../../tests/tls/fork.rs"]
+mod fork;
+
+#[global_allocator]
+static ALLOC: gusty::Alloc<mimalloc::MiMalloc> = gusty::Alloc::new(mimalloc::MiMalloc);
