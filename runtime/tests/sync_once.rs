@@ -55,7 +55,7 @@ fn panics_pass_the_turn_on() {
                             if shared.1.fetch_add(1, Ordering::SeqCst) < 3 {
                                 std::panic::resume_unwind(Box::new("expected by the test"));
                             }
-                            shared.2.call_once(|| gusty::yield_now());
+                            shared.2.call_once(gusty::yield_now);
                             7
                         }),
                     })

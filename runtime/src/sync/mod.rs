@@ -58,6 +58,8 @@ mod rwlock;
 mod rwlock_guard;
 #[cfg(not(loom))]
 mod wait_group;
+#[cfg(not(loom))]
+mod with_context;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 

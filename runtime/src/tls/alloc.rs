@@ -1,7 +1,7 @@
 //! Job: make any global allocator one of threads, not of goroutines.
 //! Layer: L0 (machine)
 //! Invariants
-//!   AL1  No allocator switches, so a thread's heap is used by one goroutine at a time (as HO1).
+//!   AW1  No allocator switches, so a thread's heap is used by one goroutine at a time (as HO1).
 //!   AL2  The wrapped allocator is only called from functions that are not inlined (FS2).
 //!
 //! mimalloc and jemalloc keep a heap per thread, found through a thread-local. On a goroutine that is
@@ -53,7 +53,7 @@ fn on_thread<R>(call: impl FnOnce() -> R) -> R {
     as_host(call)
 }
 
-// SAFETY: forwards to `A`, which is an allocator; AL1.
+// SAFETY: forwards to `A`, which is an allocator; AW1.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
