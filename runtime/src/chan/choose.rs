@@ -6,7 +6,8 @@
 //!        of the locks' addresses, each once. So its view of them is one moment's, and nothing is
 //!        lost between looking and queueing.
 //!   CS2  The commit's last touch of the waiter's frame comes before its last unlock, and the waiter
-//!        takes every lock again before it leaves: the frame outlives the commit.
+//!        takes every lock again before it leaves: the frame outlives the commit. Without any lock
+//!        (timers only) the commit does not touch it.
 //!   CS3  One of the nodes is claimed at most; all are unlinked before the select returns. Nobody
 //!        finds itself: a select's own nodes are queued only after it has looked.
 //! Source: Go's selectgo.
@@ -261,7 +262,10 @@ fn enter(
             case.port.queue(goal).push_back(node);
         }
     }
-    let (all, order_at): (*const _, *const _) = (cases, &raw const *order);
+    // Those without a lock come first. If there are no others nothing holds the waiter back once it
+    // is woken, and the commit does not look at its frame at all.
+    let locked = order.partition_point(|&i| cases[i].lock.is_null());
+    let (all, order_at): (*const _, *const _) = (cases, &raw const order[locked..]);
     let commit = move || {
         // SAFETY: all are locked, so the frame is there until the last unlock (CS2).
         unsafe { unlock_all(all, order_at) };
@@ -299,7 +303,8 @@ fn each_lock(cases: &[Case<'_, '_>], order: &[usize], mut f: impl FnMut(&RawSpin
 /// Unlocks every lock once; the last unlock is the last thing it does (CS2).
 ///
 /// # Safety
-/// `each_lock` has locked with the same arguments, which are there until the last unlock.
+/// `each_lock` has locked with the same arguments, or with more in front that have no lock; they are
+/// there until the last unlock.
 unsafe fn unlock_all(cases: *const [Case<'_, '_>], order: *const [usize]) {
     let mut held: Option<&RawSpin> = None;
     for i in 0..order.len() {
