@@ -26,8 +26,8 @@ use libc::{SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV, c_int, c_void, siginfo_t, ucontext
 
 use crate::stack::{self, Hit};
 
-/// Seconds a report may take.
-const REPORT_SECONDS: u32 = 3;
+/// Seconds a report may take; reading symbols on a busy machine takes some.
+const REPORT_SECONDS: u32 = 10;
 /// Most frames of the overflowed stack that a report shows.
 const FRAMES: usize = 20;
 
