@@ -63,7 +63,11 @@ fn of_the_rest_of_sync() {
 
     let barrier = Arc::new(Barrier::new(2));
     let theirs = barrier.clone();
-    waits("sync.Barrier.wait", move || theirs.wait().is_leader(), || drop(barrier.wait()));
+    waits(
+        "sync.Barrier.wait",
+        move || assert!(!theirs.wait().is_leader()),
+        || assert!(barrier.wait().is_leader()),
+    );
 
     let once = Arc::new((Once::new(), OnceLock::new()));
     let (a, b) = (once.clone(), once.clone());
