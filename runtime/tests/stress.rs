@@ -1,5 +1,5 @@
 //! Job: random storms over everything at once, checked by content and by counts.
-//! Not here: what is done and checked (`stress/rounds.rs`).
+//! Not here: what is done and checked (`stress/rounds.rs`, `stress/waits.rs`).
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -12,6 +12,8 @@
 mod common;
 #[path = "stress/rounds.rs"]
 mod rounds;
+#[path = "stress/waits.rs"]
+mod waits;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use common::{Rng, until};
 use rounds::{ROUNDS, Round};
+use waits::{OPERATIONS, WAITS};
 
 /// No round takes that long unless something is lost.
 const STALL: Duration = Duration::from_secs(20);
@@ -39,7 +42,8 @@ fn everything_at_once() {
 
     let end = Instant::now() + seconds;
     let beats = Arc::new(AtomicU64::new(0));
-    let chosen: Vec<_> = ROUNDS.into_iter().filter(|(name, _)| name.contains(&only)).collect();
+    let chosen: Vec<_> =
+        ROUNDS.into_iter().chain(WAITS).filter(|(name, _)| name.contains(&only)).collect();
     assert!(!chosen.is_empty(), "no round is called {only:?}");
     let drive = |round: Round, seed: u64| {
         let beats = beats.clone();
@@ -75,7 +79,8 @@ fn everything_at_once() {
     over.store(true, Ordering::SeqCst);
     watch.thread().unpark();
     watch.join().unwrap();
-    let _ = writeln!(std::io::stderr(), "stress: {} rounds", beats.load(Ordering::Relaxed));
+    let (rounds, waits) = (beats.load(Ordering::Relaxed), OPERATIONS.load(Ordering::Relaxed));
+    let _ = writeln!(std::io::stderr(), "stress: {rounds} rounds, with {waits} checked waits");
 }
 
 fn watchdog(beats: Arc<AtomicU64>, over: Arc<AtomicBool>, seed: u64) -> impl FnOnce() {

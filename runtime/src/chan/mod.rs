@@ -50,6 +50,7 @@ mod sender;
 mod share;
 mod state;
 mod two_step;
+mod with_context;
 
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,7 @@ pub use select_error::{ReadyTimeoutError, SelectTimeoutError, TryReadyError, Try
 pub use selected::SelectedOperation;
 pub use sender::Sender;
 use share::Shared;
+pub use with_context::{RecvCtxError, SendCtxError};
 
 pub use crate::{select, select_biased};
 

@@ -87,7 +87,7 @@ impl<T> Receiver<T> {
 
     /// Receives, waiting until `until`.
     #[inline]
-    fn recv_until(&self, until: Until<'_>) -> Result<T, Outcome> {
+    pub(super) fn recv_until(&self, until: Until<'_>) -> Result<T, Outcome> {
         match self.channel() {
             // SAFETY: `take` passes room for a value.
             Some(channel) => channel::take(|out| unsafe { channel.recv(out, until) }),

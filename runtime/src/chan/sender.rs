@@ -69,10 +69,14 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
+        self.send_or_wait(value, Until::FOREVER).map_err(|(value, _)| SendError(value))
+    }
+
+    /// Sends `value`, waiting until `until`.
+    #[inline]
+    pub(super) fn send_or_wait(&self, value: T, until: Until<'_>) -> Result<(), (T, Outcome)> {
         // SAFETY: `give` passes a value and forgets it if it was sent.
-        let sent =
-            channel::give(value, |value| unsafe { self.channel().send(value, Until::FOREVER) });
-        sent.map_err(|(value, _)| SendError(value))
+        channel::give(value, |value| unsafe { self.channel().send(value, until) })
     }
 
     /// Sends `value` if there is room in the buffer or a receiver waits. Never blocks.
@@ -88,7 +92,7 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        // SAFETY: as in `send`.
+        // SAFETY: as in `send_or_wait`.
         let sent = channel::give(value, |value| unsafe { self.channel().try_send(value) });
         sent.map_err(|(value, outcome)| match outcome {
             Outcome::NotNow => TrySendError::Full(value),
@@ -131,12 +135,11 @@ impl<T> Sender<T> {
 
     /// `None`: without waiting.
     fn send_until(&self, value: T, until: Option<Until<'_>>) -> Result<(), SendTimeoutError<T>> {
-        let sent = channel::give(value, |value| match until {
-            // SAFETY: as in `send`.
-            Some(until) => unsafe { self.channel().send(value, until) },
-            // SAFETY: as in `send`.
-            None => unsafe { self.channel().try_send(value) },
-        });
+        let sent = match until {
+            Some(until) => self.send_or_wait(value, until),
+            // SAFETY: as in `send_or_wait`.
+            None => channel::give(value, |value| unsafe { self.channel().try_send(value) }),
+        };
         sent.map_err(|(value, outcome)| match outcome {
             Outcome::NotNow => SendTimeoutError::Timeout(value),
             _ => SendTimeoutError::Disconnected(value),

@@ -211,7 +211,7 @@ impl Node {
             // SAFETY: the wait is in no queue; the call takes care of the cancel's.
             unsafe {
                 let until = Until::cancelled_by(&self.cancel);
-                wait::park_queued(&wait, until, WaitReason::Park, || ());
+                wait::park_queued(&wait, until, WaitReason::Context, || ());
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Not here: whose wait it ends (`sched::claim`).
 //! Orderings
 //!   E1  try_claim: CAS(Release), amend: store(Release) -> outcome: load(Acquire)   what the winner wrote is seen
-//! Checked by: the loom models below.
+//! Checked by: the loom models below and in `claim_word_models`.
 
 use crate::sys::shim::{AtomicUsize, Ordering};
 
@@ -106,3 +106,7 @@ mod loom_tests {
         });
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "claim_word_models.rs"]
+mod loom_models;

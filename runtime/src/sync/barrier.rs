@@ -9,8 +9,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 use std::time::Duration;
 
-use super::reason;
 use crate::sched::claim::Wait;
+use crate::sched::g::WaitReason;
 use crate::sched::park;
 use crate::sys::lock::SpinLock;
 use crate::wait::{self, Node, OUTCOME_SERVED, SERVED, Until, WaitQueue};
@@ -102,7 +102,7 @@ impl Barrier {
         // SAFETY: popped by `wake`, which readies us, or removed below; on this frame until then.
         let outcome = unsafe {
             state.queue.push_back(&node);
-            wait::park_in(&self.state, state, &wait, until, reason::BARRIER)
+            wait::park_in(&self.state, state, &wait, until, WaitReason::Barrier)
         };
         if outcome != OUTCOME_SERVED {
             let mut state = self.state.lock();

@@ -51,8 +51,6 @@ mod raw_mutex;
 #[cfg(not(loom))]
 mod raw_rwlock;
 #[cfg(not(loom))]
-mod reason;
-#[cfg(not(loom))]
 mod rwlock;
 #[cfg(not(loom))]
 mod rwlock_guard;

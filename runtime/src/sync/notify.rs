@@ -173,7 +173,7 @@ impl Notify {
         // SAFETY: whoever pops it readies us, or it is removed below; on this frame until then.
         let outcome = unsafe {
             state.queue.push_back(&node);
-            wait::park_in(&self.state, state, &wait, until, WaitReason::Park)
+            wait::park_in(&self.state, state, &wait, until, WaitReason::Notify)
         };
         if outcome != OUTCOME_SERVED {
             self.state.lock().queue.remove(&node);

@@ -15,9 +15,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use super::reason;
 use crate::sched::claim::Wait;
 use crate::sched::g::GRef;
+use crate::sched::g::WaitReason;
 use crate::sched::park;
 use crate::sys::lock::{SpinGuard, SpinLock};
 use crate::wait::{self, Node, OUTCOME_SERVED, SERVED, Until, WaitQueue};
@@ -219,7 +219,7 @@ impl Once {
         // SAFETY: popped by `end`, which readies us, or removed below; on this frame until then.
         let outcome = unsafe {
             waiters.queue.push_back(&node);
-            wait::park_in(&self.waiters, waiters, &wait, until, reason::ONCE)
+            wait::park_in(&self.waiters, waiters, &wait, until, WaitReason::Once)
         };
         let ended = outcome == OUTCOME_SERVED;
         if !ended {

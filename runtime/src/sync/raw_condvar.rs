@@ -18,8 +18,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::raw_mutex::RawMutex;
-use super::reason;
 use crate::sched::claim::{OPEN, Wait};
+use crate::sched::g::WaitReason;
 use crate::sched::{park, ready};
 use crate::sys::lock::{SpinGuard, SpinLock};
 use crate::wait::{self, Node, OUTCOME_SERVED, SERVED, Until, WaitQueue};
@@ -93,7 +93,7 @@ impl RawCondvar {
             waiter.parked.set(true);
             // SAFETY: who pops the node from now on readies us.
             let outcome =
-                unsafe { wait::park_in(&self.state, state, &wait, until, reason::CONDVAR) };
+                unsafe { wait::park_in(&self.state, state, &wait, until, WaitReason::Condvar) };
             outcome == OUTCOME_SERVED
         };
         if !notified {

@@ -15,9 +15,9 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 
 use super::raw_mutex::RawMutex;
-use super::reason;
 use super::rwlock_word::RwLockWord;
 use crate::sched::claim::Wait;
+use crate::sched::g::WaitReason;
 use crate::sched::{park, ready};
 use crate::sys::lock::SpinLock;
 use crate::wait::{self, Node, OUTCOME_SERVED, SERVED, Until, WaitQueue};
@@ -80,7 +80,7 @@ impl RawRwLock {
         // SAFETY: popped by `reopen`, which readies us, or removed below; on this frame until then.
         let outcome = unsafe {
             queues.readers.push_back(&node);
-            wait::park_in(&self.queues, queues, &wait, until, reason::RWLOCK_READ)
+            wait::park_in(&self.queues, queues, &wait, until, WaitReason::RwLockRead)
         };
         if outcome == OUTCOME_SERVED {
             return true;
@@ -155,7 +155,7 @@ impl RawRwLock {
         // then.
         let outcome = unsafe {
             queues.writer.push_back(&node);
-            wait::park_in(&self.queues, queues, &wait, until, reason::RWLOCK_WRITE)
+            wait::park_in(&self.queues, queues, &wait, until, WaitReason::RwLockWrite)
         };
         if outcome == OUTCOME_SERVED {
             return true;

@@ -133,7 +133,7 @@ impl Semaphore {
         // SAFETY: whoever pops it readies us, or it is removed below; on this frame until then.
         let outcome = unsafe {
             state.queue.push_back(&node);
-            wait::park_in(&self.state, state, &wait, until, WaitReason::Park)
+            wait::park_in(&self.state, state, &wait, until, WaitReason::Semaphore)
         };
         if outcome == OUTCOME_SERVED {
             return true;

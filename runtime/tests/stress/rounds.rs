@@ -1,4 +1,5 @@
 //! Job: the rounds of a storm: each does something random and checks what came of it.
+//! Not here: the rounds about waits that something else may end (`waits`).
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -28,7 +29,7 @@ pub(crate) const ROUNDS: [(&str, Round); 10] = [
 ];
 
 /// One of the ways to lose the processor for a moment.
-fn stumble(rng: &mut Rng) {
+pub(crate) fn stumble(rng: &mut Rng) {
     match rng.below(12) {
         0 => gusty::sleep(Duration::from_nanos(rng.next() % 100_000)),
         1 => gusty::park_timeout(Duration::from_nanos(rng.next() % 50_000)),
@@ -185,13 +186,13 @@ fn panics(rng: &mut Rng) {
 }
 
 /// What runs on a goroutine or on a thread of its own.
-enum Running<T> {
+pub(crate) enum Running<T> {
     Goroutine(gusty::JoinHandle<T>),
     Thread(std::thread::JoinHandle<T>),
 }
 
 impl<T> Running<T> {
-    fn join(self) -> T {
+    pub(crate) fn join(self) -> T {
         match self {
             Running::Goroutine(handle) => handle.join().unwrap(),
             Running::Thread(handle) => {
@@ -203,7 +204,7 @@ impl<T> Running<T> {
 }
 
 /// Starts `f`, once in a while on a plain thread.
-fn somewhere<T, F>(rng: &mut Rng, f: F) -> Running<T>
+pub(crate) fn somewhere<T, F>(rng: &mut Rng, f: F) -> Running<T>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,

@@ -7,7 +7,8 @@ use std::marker::PhantomData;
 use std::sync::mpsc::{self, RecvError, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
-use crate::chan;
+use crate::chan::{self, RecvCtxError};
+use crate::context::Context;
 
 /// The receiving side of both kinds of channels; as [`std::sync::mpsc::Receiver`]. When it is
 /// dropped, so is what is in the channel, and sending fails.
@@ -84,6 +85,22 @@ impl<T> Receiver<T> {
             chan::RecvTimeoutError::Timeout => RecvTimeoutError::Timeout,
             chan::RecvTimeoutError::Disconnected => RecvTimeoutError::Disconnected,
         })
+    }
+
+    /// As [`recv`](Receiver::recv), until `ctx` ends at the latest. (Not in std.)
+    ///
+    /// # Errors
+    /// The context ended first, or the channel is empty and has no senders.
+    ///
+    /// ```
+    /// use gusty::{context, sync::mpsc};
+    /// let (ctx, cancel) = context::with_cancel(&context::background());
+    /// let (_tx, rx) = mpsc::channel::<u8>();
+    /// gusty::go!(move || cancel.cancel());
+    /// assert!(rx.recv_ctx(&ctx).unwrap_err().is_cancelled());
+    /// ```
+    pub fn recv_ctx(&self, ctx: &Context) -> Result<T, RecvCtxError> {
+        self.inner.recv_ctx(ctx)
     }
 
     /// An iterator that receives, waiting for each value, until there are no senders.

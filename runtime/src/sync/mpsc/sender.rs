@@ -6,7 +6,8 @@ use std::fmt;
 use std::sync::mpsc::{SendError, TrySendError};
 use std::time::Duration;
 
-use crate::chan::{self, SendTimeoutError};
+use crate::chan::{self, SendCtxError, SendTimeoutError};
+use crate::context::Context;
 
 /// Sends on a [`channel`](super::channel) without ever waiting; as [`std::sync::mpsc::Sender`].
 ///
@@ -107,6 +108,22 @@ impl<T> SyncSender<T> {
     /// ```
     pub fn send_timeout(&self, t: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
         self.inner.send_timeout(t, timeout)
+    }
+
+    /// As [`send`](SyncSender::send), until `ctx` ends at the latest. (Not in std.)
+    ///
+    /// # Errors
+    /// The context ended first, or the receiver is gone; the value comes back.
+    ///
+    /// ```
+    /// use gusty::{context, sync::mpsc};
+    /// let (ctx, cancel) = context::with_cancel(&context::background());
+    /// let (tx, _rx) = mpsc::sync_channel(0);
+    /// gusty::go!(move || cancel.cancel());
+    /// assert!(tx.send_ctx(&ctx, 1).unwrap_err().is_cancelled());
+    /// ```
+    pub fn send_ctx(&self, ctx: &Context, t: T) -> Result<(), SendCtxError<T>> {
+        self.inner.send_ctx(ctx, t)
     }
 }
 
