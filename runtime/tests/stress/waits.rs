@@ -196,7 +196,7 @@ fn contexts(rng: &mut Rng) {
     }
     drop(all.swap_remove(0).1); // the root, and with it all
     waiting.into_iter().for_each(Running::join);
-    assert!(all.iter().all(|(ctx, _)| ctx.err().is_some()));
+    until(|| all.iter().all(|(ctx, _)| ctx.err().is_some())); // another may be just ending one
     until(|| begun.load(Ordering::Relaxed) == owed);
     assert_eq!(semaphore.available_permits(), 0);
     done(2 * waits + all.len());
