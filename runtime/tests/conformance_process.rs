@@ -137,13 +137,14 @@ fn one_cpu() {
 fn row_59_where_the_number_of_ps_comes_from() {
     let test = "row_59_where_the_number_of_ps_comes_from";
     for (variable, expected) in [("", 1), ("3", 3)] {
-        let ended = Child::of(test).env("GOMAXPROCS", variable).env("EXPECTED", expected).run(|| {
-            one_cpu();
-            let expected: usize = std::env::var("EXPECTED").unwrap().parse().unwrap();
-            assert_eq!((num_cpu(), gomaxprocs(0)), (1, expected));
-            assert_eq!(gomaxprocs(5), expected);
-            assert_eq!(spawn(|| gomaxprocs(0)).join().unwrap(), 5);
-        });
+        let ended =
+            Child::of(test).env("GOMAXPROCS", variable).env("EXPECTED", expected).run(|| {
+                one_cpu();
+                let expected: usize = std::env::var("EXPECTED").unwrap().parse().unwrap();
+                assert_eq!((num_cpu(), gomaxprocs(0)), (1, expected));
+                assert_eq!(gomaxprocs(5), expected);
+                assert_eq!(spawn(|| gomaxprocs(0)).join().unwrap(), 5);
+            });
         ended.succeeded();
     }
 }

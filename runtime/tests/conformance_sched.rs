@@ -290,3 +290,26 @@ fn row_60_the_states_are_counted_right() {
         running.join().unwrap();
     });
 }
+
+/// Row 47 (TestPreemptionAfterSyscall, as far as yields go): eight goroutines that block the thread
+/// and yield in turn all go on, on two Ps. (Without the yield each keeps its P.)
+#[test]
+fn row_47_threads_that_block_take_turns() {
+    with_procs("row_47", 2, || {
+        for micros in [10, 100, 1000] {
+            let rounds: Arc<Vec<AtomicUsize>> = Arc::new((0..8).map(AtomicUsize::new).collect());
+            let blocks = |i: usize| {
+                let rounds = rounds.clone();
+                spawn(move || {
+                    while rounds.iter().any(|count| count.load(Ordering::SeqCst) < 15) {
+                        std::thread::sleep(Duration::from_micros(micros));
+                        rounds[i].fetch_add(1, Ordering::SeqCst);
+                        yield_now();
+                    }
+                })
+            };
+            let all: Vec<_> = (0..8).map(blocks).collect();
+            all.into_iter().for_each(|one| one.join().unwrap());
+        }
+    });
+}

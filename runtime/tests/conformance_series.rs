@@ -38,7 +38,10 @@ impl Ratio {
 type Series = Receiver<Ratio>;
 
 /// A goroutine that makes a series until it returns `None`: nobody listens, or nothing comes in.
-fn series(capacity: usize, f: impl FnOnce(&Sender<Ratio>) -> Option<()> + Send + 'static) -> Series {
+fn series(
+    capacity: usize,
+    f: impl FnOnce(&Sender<Ratio>) -> Option<()> + Send + 'static,
+) -> Series {
     let (tx, rx) = chan::bounded(capacity);
     go!(move || f(&tx));
     rx
