@@ -31,6 +31,7 @@ fn echo(listener: &TcpListener) -> impl Fn() + Send + 'static {
     }
 }
 
+/// Row 106 (TestTCPStress).
 #[gusty::test]
 fn two_hundred_clients_get_their_own_bytes_back() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -191,6 +192,7 @@ fn connecting_to_nobody_is_refused() {
     assert!(TcpStream::connect("").is_err());
 }
 
+/// Row 106 (TestTCPConcurrentAccept).
 #[gusty::test]
 fn many_acceptors_share_a_listener() {
     let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());

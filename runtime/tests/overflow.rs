@@ -23,6 +23,7 @@ fn one_huge_frame<const N: usize>() -> u8 {
 /// Bytes of a default stack.
 const DEFAULT: usize = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
 
+/// Row 68 (TestStackOverflow).
 #[test]
 fn a_deep_recursion_is_reported() {
     let ended = Child::of("a_deep_recursion_is_reported").run(|| {

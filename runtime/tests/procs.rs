@@ -137,6 +137,7 @@ fn queues_of_retired_ps_run() {
     }
 }
 
+/// Row 33 (TestGoroutineParallelism).
 #[test]
 fn n_procs_run_n_goroutines_at_once() {
     for n in [1, 2, 3, 8, 64] {
@@ -160,6 +161,7 @@ fn n_procs_run_n_goroutines_at_once() {
     }
 }
 
+/// Row 34 (TestGoroutineParallelism2).
 #[test]
 fn n_goroutines_of_one_parent_run_at_once() {
     // As above, but spawned on a P, so that the others have to come and steal.

@@ -29,3 +29,20 @@ pub(crate) fn until_parked<'a, T: 'a>(
         handles.all(|handle| parked.contains(handle.goroutine().id().to_string().as_str()))
     });
 }
+
+/// Runs `f` with 1, 2, 4, 8 and 64 Ps: on a plain thread, on a goroutine, and on both at once.
+pub(crate) fn sweep(name: &str, f: fn()) {
+    let _alone = crate::common::alone();
+    watched(name, || {
+        let before = gusty::runtime::gomaxprocs(0);
+        for procs in [1, 2, 4, 8, 64] {
+            gusty::runtime::gomaxprocs(procs);
+            f();
+            gusty::spawn(f).join().unwrap();
+            let other = gusty::spawn(f);
+            f();
+            other.join().unwrap();
+        }
+        gusty::runtime::gomaxprocs(before);
+    });
+}
