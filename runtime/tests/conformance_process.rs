@@ -24,7 +24,7 @@ fn harmless_signals() {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = hit as extern "C" fn(libc::c_int) as usize;
         action.sa_flags = libc::SA_ONSTACK; // no SA_RESTART
-        assert_eq!(libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()), 0);
+        assert_eq!(libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()), 0);
     }
 }
 
@@ -123,11 +123,11 @@ fn one_cpu() {
     unsafe {
         let size = size_of::<libc::cpu_set_t>();
         let mut set: libc::cpu_set_t = std::mem::zeroed();
-        assert_eq!(libc::sched_getaffinity(0, size, &mut set), 0);
+        assert_eq!(libc::sched_getaffinity(0, size, &raw mut set), 0);
         let first = (0..1024).find(|&cpu| libc::CPU_ISSET(cpu, &set)).expect("it runs somewhere");
         libc::CPU_ZERO(&mut set);
         libc::CPU_SET(first, &mut set);
-        assert_eq!(libc::sched_setaffinity(0, size, &set), 0);
+        assert_eq!(libc::sched_setaffinity(0, size, &raw const set), 0);
     }
 }
 
