@@ -287,9 +287,14 @@ fn row_107_closing_races_with_transfers() {
                         let mut buf = [0; 64];
                         while let Ok(n @ 1..) = (&*stream).read(&mut buf) {
                             assert!(buf[..n].iter().all(|&byte| byte == tag), "a stranger's byte");
+                            gusty::yield_now();
                         }
                     });
-                    let writes = spawn(move || while (&*source).write(&[tag; 48]).is_ok() {});
+                    let writes = spawn(move || {
+                        while (&*source).write(&[tag; 48]).is_ok() {
+                            gusty::yield_now();
+                        }
+                    });
                     (0..tag).for_each(|_| gusty::yield_now());
                     if tag % 2 == 0 {
                         ours.close()
