@@ -186,8 +186,8 @@ impl TcpStream {
 
     /// Ends the connection for all handles; pending and later calls return an error.
     pub fn close(&self) {
+        self.0.close(); // first: who waits is to find it closed, not at its end
         let _ = self.0.io().shutdown(Shutdown::Both);
-        self.0.close();
     }
 
     /// Shuts down one or both directions.
