@@ -20,8 +20,9 @@ const ROOM: usize = 128;
 /// Senders, and receivers, of the shared channel.
 const MANY: usize = 8;
 
-const TRIP: &[Metric] = &[Metric::nanos_at_most("a round trip", 150.0)];
-const VALUE: &[Metric] = &[Metric::nanos("a value")];
+const TRIP: &[Metric] = &[Metric::nanos_at_most("a round trip", 150.0).within(0.35, "Go")];
+const VALUE: &[Metric] = &[Metric::nanos("a value").within(0.5, "Go")];
+const SHARED: &[Metric] = &[Metric::nanos("a value").within(0.7, "Go")];
 
 pub(super) fn benches() -> Vec<Bench> {
     let bench = |name, metrics, contenders| Bench {
@@ -34,7 +35,7 @@ pub(super) fn benches() -> Vec<Bench> {
     vec![
         bench("chan/ping-pong", TRIP, ping_pong),
         bench("chan/stream", VALUE, stream),
-        bench("chan/8x8", VALUE, many),
+        bench("chan/8x8", SHARED, many),
     ]
 }
 

@@ -4,16 +4,20 @@
 //! them, too, for their names. Runtimes are started inside a repetition, before its clock starts.
 
 mod chan;
+mod close;
 mod fork_join;
 mod memory;
 mod mutex;
 mod own_tls;
 mod park;
 mod ring;
+mod rwlock;
+mod select;
 mod sieve;
 mod skynet;
 mod sleep;
 mod spawn;
+mod timers;
 mod yielding;
 
 use std::future::Future;
@@ -27,12 +31,16 @@ pub(crate) fn all() -> Vec<Bench> {
         yielding::benches(),
         park::benches(),
         chan::benches(),
+        select::benches(),
+        close::benches(),
         mutex::benches(),
+        rwlock::benches(),
         fork_join::benches(),
         skynet::benches(),
         ring::benches(),
         sieve::benches(),
         sleep::benches(),
+        timers::benches(),
         memory::benches(),
         own_tls::benches(),
     ];
