@@ -20,9 +20,7 @@ pub(super) fn benches() -> Vec<Bench> {
     vec![Bench {
         name: "close",
         procs: &[1, 2],
-        metrics: const {
-            &[Metric::nanos_at_most("the call", 300.0), Metric::nanos("until all ran")]
-        },
+        metrics: const { &[Metric::nanos_at_most("the call", 300.0), Metric::nanos("until all ran")] },
         fresh: false,
         contenders,
     }]

@@ -64,6 +64,12 @@ fn on_tokio<T: Send + 'static>(main: impl Future<Output = T> + Send + 'static) -
     runtime.block_on(async { tokio::spawn(main).await.expect("the measured task panicked") })
 }
 
+/// Runs `main` as a coroutine of may, with as many threads as gusty has Ps in this process.
+fn on_may<T: Send + 'static>(main: impl FnOnce() -> T + Send + 'static) -> T {
+    may::config().set_workers(procs());
+    may::go!(main).join().expect("the measured coroutine panicked")
+}
+
 /// GOMAXPROCS of this process.
 fn procs() -> usize {
     std::env::var("GOMAXPROCS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)

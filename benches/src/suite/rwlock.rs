@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use gusty_benches::harness::{Bench, Contender, Metric, Scale, per_op};
+use gusty_benches::harness::{Bench, Contender, Metric, per_op};
 use gusty_benches::stats::Unit;
 
 use super::on_goroutine;

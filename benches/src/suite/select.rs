@@ -29,7 +29,8 @@ macro_rules! race {
         let share: usize = $share;
         let (senders, rx): (Vec<_>, Vec<_>) =
             (0..MANY).map(|_| $lib$(::$module)*::bounded::<usize>(0)).unzip();
-        for tx in senders {
+        // The originals stay: a sender that is through must not end its channel.
+        for tx in senders.clone() {
             drop($spawn(move || (0..share).for_each(|i| tx.send(i).expect("a receiver"))));
         }
         per_op(MANY * share, || {
@@ -49,9 +50,10 @@ fn of_two(scale: Scale) -> Vec<Contender> {
         Contender::new("gusty", move || {
             on_goroutine(move || race!(gusty::chan, gusty::select, gusty::spawn, share, 0 1))
         }),
-        Contender::new("crossbeam on threads", move || {
-            race!(crossbeam_channel, crossbeam_channel::select, std::thread::spawn, threads, 0 1)
-        }),
+        Contender::new(
+            "crossbeam on threads",
+            move || race!(crossbeam_channel, crossbeam_channel::select, std::thread::spawn, threads, 0 1),
+        ),
         Contender::new("flume on threads", move || flume_race(2, threads)),
     ]
 }
@@ -80,7 +82,7 @@ fn of_eight(scale: Scale) -> Vec<Contender> {
 /// The same with flume's `Selector`.
 fn flume_race(many: usize, share: usize) -> f64 {
     let (senders, rx): (Vec<_>, Vec<_>) = (0..many).map(|_| flume::bounded::<usize>(0)).unzip();
-    for tx in senders {
+    for tx in senders.clone() {
         std::thread::spawn(move || {
             (0..share).for_each(|i| tx.send(i).expect("a receiver"));
         });
