@@ -12,6 +12,7 @@ usage: gusty-benches [options] [filter...]
   --reps N      repetitions of each contender (9)
   --procs N     only with this GOMAXPROCS
   --markdown    end with a table for docs/benchmarks.md
+  --go PROGRAM  with Go as a peer: the program that `go build` makes of benches/go
   --json FILE   write every sample to FILE
   --strict      exit with an error if a target is missed (wrong results and hangs always do)
   --list        names of all benches";
@@ -31,6 +32,7 @@ pub(crate) struct Args {
     pub(crate) markdown: bool,
     pub(crate) strict: bool,
     pub(crate) json: Option<PathBuf>,
+    pub(crate) go: Option<PathBuf>,
     filters: Vec<String>,
 }
 
@@ -51,6 +53,8 @@ pub(crate) struct Request {
     pub(crate) reps: usize,
     /// Only this contender, without warm-up.
     pub(crate) contender: Option<usize>,
+    /// The program that measures Go.
+    pub(crate) go: Option<PathBuf>,
 }
 
 impl Args {
@@ -64,6 +68,7 @@ impl Args {
             markdown: false,
             strict: false,
             json: None,
+            go: None,
             filters: Vec::new(),
         };
         let (mut child, mut contender) = (None, None);
@@ -76,6 +81,7 @@ impl Args {
                 "--markdown" => args.markdown = true,
                 "--strict" => args.strict = true,
                 "--json" => args.json = Some(value()?.into()),
+                "--go" => args.go = Some(value()?.into()),
                 "--reps" => args.reps = positive(&word, &value()?)?,
                 "--procs" => args.procs = Some(positive(&word, &value()?)?),
                 "--child" => child = Some(value()?),
@@ -88,7 +94,8 @@ impl Args {
             args.reps = args.scale.pick(TOY_REPS, REPS);
         }
         if let Some(bench) = child {
-            args.job = Job::Child(Request { bench, scale: args.scale, reps: args.reps, contender });
+            let (scale, reps, go) = (args.scale, args.reps, args.go.clone());
+            args.job = Job::Child(Request { bench, scale, reps, contender, go });
         }
         Ok(args)
     }
@@ -125,9 +132,9 @@ mod tests {
 
     #[test]
     fn a_child_gets_its_request() {
-        let request =
-            Request { bench: "memory".to_owned(), scale: Scale::Full, reps: 1, contender: Some(2) };
-        let args = parse("--child memory --reps 1 --contender 2").unwrap();
+        let (bench, go) = ("memory".to_owned(), Some("bin/go".into()));
+        let request = Request { bench, scale: Scale::Full, reps: 1, contender: Some(2), go };
+        let args = parse("--child memory --reps 1 --contender 2 --go bin/go").unwrap();
         assert_eq!(args.job, Job::Child(request));
     }
 

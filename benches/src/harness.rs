@@ -56,17 +56,34 @@ pub struct Metric {
     pub unit: Unit,
     /// Holds for gusty's contenders, at the first of the bench's numbers of Ps.
     pub target: Option<Target>,
+    /// Holds for gusty's contenders, whatever the number of Ps.
+    pub against: Option<Against>,
+}
+
+/// A promise that is measured by somebody else: the median must not exceed `times` the peer's of the
+/// same run. Nothing is promised where the peer takes no part.
+#[derive(Debug, Clone, Copy)]
+pub struct Against {
+    /// The peer's name.
+    pub peer: &'static str,
+    /// How much of the peer's median is allowed.
+    pub times: f64,
 }
 
 impl Metric {
     /// Time in nanoseconds, without a promise.
     pub const fn nanos(name: &'static str) -> Metric {
-        Metric { name, unit: Unit::Nanos, target: None }
+        Metric { name, unit: Unit::Nanos, target: None, against: None }
     }
 
     /// The same with a promise: at most so many nanoseconds.
     pub const fn nanos_at_most(name: &'static str, limit: f64) -> Metric {
-        Metric { name, unit: Unit::Nanos, target: Some(Target::AtMost(limit)) }
+        Metric { target: Some(Target::AtMost(limit)), ..Metric::nanos(name) }
+    }
+
+    /// The same with a promise: at most so many times the median of `peer`.
+    pub const fn within(self, times: f64, peer: &'static str) -> Metric {
+        Metric { against: Some(Against { peer, times }), ..self }
     }
 }
 

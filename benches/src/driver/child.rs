@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gusty_benches::harness::{self, Bench, Scale};
 
-use super::{Measured, Series};
+use super::{Measured, Series, go};
 use crate::args::{Args, Request};
 use crate::suite;
 
@@ -27,6 +27,7 @@ pub(crate) fn serve(request: &Request) -> ExitCode {
         return ExitCode::from(2);
     };
     let mut contenders = (bench.contenders)(request.scale);
+    contenders.extend(request.go.as_deref().and_then(|program| go::contender(program, bench.name)));
     let first = request.contender.unwrap_or(0);
     if request.contender.is_some() {
         contenders = contenders.into_iter().skip(first).take(1).collect();
@@ -44,7 +45,8 @@ pub(crate) fn serve(request: &Request) -> ExitCode {
 /// The conductor's side: measures `bench` in one child, or in one for each repetition of each
 /// contender. An error says how it failed.
 pub(crate) fn run(bench: &Bench, procs: usize, args: &Args) -> Result<Measured, String> {
-    let names = (bench.contenders)(args.scale).into_iter().map(|c| c.name);
+    let peer = args.go.as_deref().and_then(|program| go::contender(program, bench.name));
+    let names = (bench.contenders)(args.scale).into_iter().chain(peer).map(|c| c.name);
     let mut contenders: Vec<Series> =
         names.map(|name| Series { name, samples: Vec::new() }).collect();
     if bench.fresh {
@@ -56,8 +58,14 @@ pub(crate) fn run(bench: &Bench, procs: usize, args: &Args) -> Result<Measured, 
     } else {
         measure_in_child(bench, procs, args, None, &mut contenders)?;
     }
-    let promised = args.scale == Scale::Full && bench.procs.first() == Some(&procs);
-    Ok(Measured { bench: bench.name, procs, promised, metrics: bench.metrics, contenders })
+    Ok(Measured {
+        bench: bench.name,
+        procs,
+        first: bench.procs.first() == Some(&procs),
+        toy: args.scale == Scale::Toy,
+        metrics: bench.metrics,
+        contenders,
+    })
 }
 
 fn measure_in_child(
@@ -74,6 +82,9 @@ fn measure_in_child(
     command.env("GOMAXPROCS", procs.to_string()).stdout(Stdio::piped()).stdin(Stdio::null());
     if args.scale == Scale::Toy {
         command.arg("--toy");
+    }
+    if let Some(program) = &args.go {
+        command.arg("--go").arg(program);
     }
     if let Some(i) = contender {
         command.args(["--contender", &i.to_string()]);

@@ -1,6 +1,7 @@
 //! Conducting: child processes that measure, and their numbers as text, markdown and JSON.
 
 pub(crate) mod child;
+mod go;
 pub(crate) mod json;
 pub(crate) mod table;
 
@@ -11,8 +12,10 @@ use gusty_benches::stats::Summary;
 pub(crate) struct Measured {
     pub(crate) bench: &'static str,
     pub(crate) procs: usize,
-    /// Whether the targets are meant for this number of Ps.
-    pub(crate) promised: bool,
+    /// Whether this is the bench's first number of Ps, for which its targets are meant.
+    pub(crate) first: bool,
+    /// Sizes were tiny: the numbers mean nothing.
+    pub(crate) toy: bool,
     pub(crate) metrics: &'static [Metric],
     pub(crate) contenders: Vec<Series>,
 }

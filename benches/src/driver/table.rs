@@ -28,7 +28,7 @@ pub(crate) fn text(result: &Measured) -> String {
             if let Some(ours) = ours.filter(|_| !contender.is_ours()) {
                 let _ = write!(out, "  {:>7.2} x", summary.median / ours.median);
             }
-            if let Some((limit, is_met)) = verdict(result, metric, contender, summary) {
+            for (limit, is_met) in verdicts(result, m, contender, summary) {
                 let _ = write!(out, "  {limit} {}", if is_met { "met" } else { "MISSED" });
             }
             out.push('\n');
@@ -56,8 +56,10 @@ pub(crate) fn markdown(results: &[Measured]) -> String {
             for (i, contender) in ours.iter().enumerate() {
                 let Some(summary) = contender.summary(m) else { continue };
                 let shown = |value| Quantity(value, metric.unit).to_string();
-                let target = verdict(result, metric, contender, summary)
-                    .map(|(limit, met)| format!("{limit} {}", if met { "yes" } else { "**no**" }));
+                let targets: Vec<String> = verdicts(result, m, contender, summary)
+                    .into_iter()
+                    .map(|(limit, met)| format!("{limit} {}", if met { "yes" } else { "**no**" }))
+                    .collect();
                 let _ = writeln!(
                     out,
                     "| `{}` | {} | {}{} | **{}** ({} - {}) | {} | {} |",
@@ -68,7 +70,7 @@ pub(crate) fn markdown(results: &[Measured]) -> String {
                     shown(summary.median),
                     shown(summary.min),
                     shown(summary.max),
-                    target.unwrap_or_default(),
+                    targets.join("; "),
                     if i == 0 { peers.join("; ") } else { String::new() },
                 );
             }
@@ -89,40 +91,55 @@ pub(crate) fn missed(result: &Measured) -> Vec<String> {
     for (m, metric) in result.metrics.iter().enumerate() {
         for contender in &result.contenders {
             let Some(summary) = contender.summary(m) else { continue };
-            if let Some((limit, false)) = verdict(result, metric, contender, summary) {
+            let broken = verdicts(result, m, contender, summary).into_iter().filter(|v| !v.1);
+            out.extend(broken.map(|(limit, _)| {
                 let median = Quantity(summary.median, metric.unit);
-                out.push(format!(
-                    "{} {} ({}): {median}, promised {limit}",
-                    result.bench, metric.name, contender.name
-                ));
-            }
+                format!(
+                    "{} {} ({}, {} Ps): {median}, promised {limit}",
+                    result.bench, metric.name, contender.name, result.procs
+                )
+            }));
         }
     }
     out
 }
 
-/// The promise in words and whether it is kept; `None` where nothing is promised.
-fn verdict(
+/// The promises in words, and whether each is kept.
+fn verdicts(
     result: &Measured,
-    metric: &Metric,
+    m: usize,
     contender: &Series,
     summary: Summary,
-) -> Option<(String, bool)> {
-    let target = metric.target.filter(|_| result.promised && contender.is_ours())?;
-    let limit = match target {
-        Target::AtMost(limit) => format!("<= {}", Quantity(limit, metric.unit)),
-        Target::AtLeast(limit) => format!(">= {}", Quantity(limit, metric.unit)),
-    };
-    Some((limit, target.is_met(summary.median)))
+) -> Vec<(String, bool)> {
+    let metric = &result.metrics[m];
+    let mut out = Vec::new();
+    if result.toy || !contender.is_ours() {
+        return out;
+    }
+    if let Some(target) = metric.target.filter(|_| result.first) {
+        let limit = match target {
+            Target::AtMost(limit) => format!("<= {}", Quantity(limit, metric.unit)),
+            Target::AtLeast(limit) => format!(">= {}", Quantity(limit, metric.unit)),
+        };
+        out.push((limit, target.is_met(summary.median)));
+    }
+    let of = |name| result.contenders.iter().find(|c| c.name == name).and_then(|c| c.summary(m));
+    if let Some(against) = metric.against
+        && let Some(peer) = of(against.peer)
+    {
+        let limit = format!("<= {} x {}", against.times, against.peer);
+        out.push((limit, summary.median <= against.times * peer.median));
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const METRICS: &[Metric] = &[Metric::nanos_at_most("op", 50.0)];
+    const METRICS: &[Metric] = &[Metric::nanos_at_most("op", 50.0).within(0.2, "threads")];
 
-    fn result(promised: bool) -> Measured {
+    fn result(first: bool) -> Measured {
         let series = |name, values: &[f64]| Series {
             name,
             samples: values.iter().map(|v| vec![*v]).collect(),
@@ -132,20 +149,31 @@ mod tests {
             series("threads", &[600.0]),
             series("x", &[]),
         ];
-        Measured { bench: "a/b", procs: 1, promised, metrics: METRICS, contenders }
+        Measured { bench: "a/b", procs: 1, first, toy: false, metrics: METRICS, contenders }
     }
 
     #[test]
     fn a_missed_target_is_said_where_it_was_promised() {
-        assert_eq!(missed(&result(true)), ["a/b op (gusty): 60.0 ns, promised <= 50.0 ns"]);
+        assert_eq!(missed(&result(true)), ["a/b op (gusty, 1 Ps): 60.0 ns, promised <= 50.0 ns"]);
         assert!(missed(&result(false)).is_empty());
         assert!(text(&result(true)).contains("<= 50.0 ns MISSED"));
     }
 
     #[test]
+    fn a_promise_against_a_peer_goes_by_the_medians_of_the_run() {
+        assert!(text(&result(false)).contains("<= 0.2 x threads met"));
+        let mut slower = result(false);
+        slower.contenders[1].samples = vec![vec![299.0]];
+        let missing = ["a/b op (gusty, 1 Ps): 60.0 ns, promised <= 0.2 x threads"];
+        assert_eq!(missed(&slower), missing);
+        slower.toy = true;
+        assert!(missed(&slower).is_empty());
+    }
+
+    #[test]
     fn peers_are_compared_by_median() {
         let row = markdown(&[result(true)]);
-        let expected = "| `a/b` | 1 | op | **60.0 ns** (40.0 ns - 70.0 ns) | <= 50.0 ns **no** \
+        let expected = "| `a/b` | 1 | op | **60.0 ns** (40.0 ns - 70.0 ns) | <= 50.0 ns **no**; <= 0.2 x threads yes \
                         | threads 600 ns (10.00 x) |";
         assert!(row.ends_with(&format!("{expected}\n")), "{row}");
     }

@@ -5,7 +5,9 @@
 //! receivers share one channel with room for 128.
 //!
 //! tokio has no channel without room and none with several receivers: its channel of room 1 is the
-//! nearest thing, and it is missing from `8x8`. Threads use both CPUs, whatever GOMAXPROCS says.
+//! nearest thing, and it is missing from `8x8`. may has no bounded channel: its senders never wait,
+//! which is less work, and it is missing from `stream` and `8x8`, where that would decide. Threads use
+//! both CPUs, whatever GOMAXPROCS says.
 
 use std::sync::mpsc;
 use std::time::Instant;
@@ -13,15 +15,16 @@ use std::time::Instant;
 use gusty_benches::harness::{Bench, Contender, Metric, Scale, each, per_op};
 use tokio::sync::mpsc as tokio_mpsc;
 
-use super::{on_goroutine, on_tokio};
+use super::{on_goroutine, on_may, on_tokio};
 
 /// Room of the buffered channels.
 const ROOM: usize = 128;
 /// Senders, and receivers, of the shared channel.
 const MANY: usize = 8;
 
-const TRIP: &[Metric] = &[Metric::nanos_at_most("a round trip", 150.0)];
-const VALUE: &[Metric] = &[Metric::nanos("a value")];
+const TRIP: &[Metric] = &[Metric::nanos_at_most("a round trip", 150.0).within(0.35, "Go")];
+const VALUE: &[Metric] = &[Metric::nanos("a value").within(0.5, "Go")];
+const SHARED: &[Metric] = &[Metric::nanos("a value").within(0.7, "Go")];
 
 pub(super) fn benches() -> Vec<Bench> {
     let bench = |name, metrics, contenders| Bench {
@@ -34,7 +37,7 @@ pub(super) fn benches() -> Vec<Bench> {
     vec![
         bench("chan/ping-pong", TRIP, ping_pong),
         bench("chan/stream", VALUE, stream),
-        bench("chan/8x8", VALUE, many),
+        bench("chan/8x8", SHARED, many),
     ]
 }
 
@@ -64,6 +67,30 @@ fn ping_pong(scale: Scale) -> Vec<Contender> {
             })
         }),
         Contender::new("tokio, room 1", move || on_tokio(tasks_ping_pong(n))),
+        Contender::new("may, unbounded", move || {
+            on_may(move || {
+                let (ping, pinged) = may::sync::mpsc::channel();
+                let (pong, ponged) = may::sync::mpsc::channel();
+                drop(may::go!(move || {
+                    pinged.iter().for_each(|i: usize| pong.send(i + 1).expect("a receiver"));
+                }));
+                pings(n, |i| {
+                    ping.send(i).expect("a receiver");
+                    ponged.recv().expect("an answer")
+                })
+            })
+        }),
+        Contender::new("flume on threads", move || {
+            let (ping, pinged) = flume::bounded(0);
+            let (pong, ponged) = flume::bounded(0);
+            std::thread::spawn(move || {
+                pinged.iter().for_each(|i: usize| pong.send(i + 1).expect("a receiver"));
+            });
+            pings(threads, |i| {
+                ping.send(i).expect("a receiver");
+                ponged.recv().expect("an answer")
+            })
+        }),
         Contender::new("crossbeam on threads", move || {
             let (ping, pinged) = crossbeam_channel::bounded(0);
             let (pong, ponged) = crossbeam_channel::bounded(0);
@@ -143,6 +170,11 @@ fn stream(scale: Scale) -> Vec<Contender> {
         }),
         Contender::new("crossbeam on threads", move || {
             let (tx, rx) = crossbeam_channel::bounded(ROOM);
+            std::thread::spawn(move || (0..n).for_each(|i| tx.send(i).expect("a receiver")));
+            drain(n, rx.iter())
+        }),
+        Contender::new("flume on threads", move || {
+            let (tx, rx) = flume::bounded(ROOM);
             std::thread::spawn(move || (0..n).for_each(|i| tx.send(i).expect("a receiver")));
             drain(n, rx.iter())
         }),

@@ -16,7 +16,12 @@ use gusty_benches::stats::Unit;
 use super::on_goroutine;
 
 const METRICS: &[Metric] = &[
-    Metric { name: "2 over 1", unit: Unit::Times, target: Some(Target::AtLeast(1.8)) },
+    Metric {
+        name: "2 over 1",
+        unit: Unit::Times,
+        target: Some(Target::AtLeast(1.8)),
+        against: None,
+    },
     Metric::nanos("with 1"),
     Metric::nanos("with 2"),
 ];

@@ -20,7 +20,12 @@ use gusty_benches::stats::Unit;
 use super::{on_goroutine, on_tokio};
 
 const PHASES: &[Metric] = &[
-    Metric { name: "held", unit: Unit::Bytes, target: Some(Target::AtMost(4_800.0)) },
+    Metric {
+        name: "held",
+        unit: Unit::Bytes,
+        target: Some(Target::AtMost(4_800.0)),
+        against: None,
+    },
     Metric::nanos("create + park"),
     Metric::nanos("wake + park"),
     Metric::nanos("wake + exit"),

@@ -4,16 +4,20 @@
 //! them, too, for their names. Runtimes are started inside a repetition, before its clock starts.
 
 mod chan;
+mod close;
 mod fork_join;
 mod memory;
 mod mutex;
 mod own_tls;
 mod park;
 mod ring;
+mod rwlock;
+mod select;
 mod sieve;
 mod skynet;
 mod sleep;
 mod spawn;
+mod timers;
 mod yielding;
 
 use std::future::Future;
@@ -27,12 +31,16 @@ pub(crate) fn all() -> Vec<Bench> {
         yielding::benches(),
         park::benches(),
         chan::benches(),
+        select::benches(),
+        close::benches(),
         mutex::benches(),
+        rwlock::benches(),
         fork_join::benches(),
         skynet::benches(),
         ring::benches(),
         sieve::benches(),
         sleep::benches(),
+        timers::benches(),
         memory::benches(),
         own_tls::benches(),
     ];
@@ -54,6 +62,12 @@ fn on_tokio<T: Send + 'static>(main: impl Future<Output = T> + Send + 'static) -
     let runtime = builder.worker_threads(procs()).enable_all().build().expect("tokio starts");
     // A task of its own: the future of `block_on` is polled by other rules than tasks are.
     runtime.block_on(async { tokio::spawn(main).await.expect("the measured task panicked") })
+}
+
+/// Runs `main` as a coroutine of may, with as many threads as gusty has Ps in this process.
+fn on_may<T: Send + 'static>(main: impl FnOnce() -> T + Send + 'static) -> T {
+    may::config().set_workers(procs());
+    may::go!(main).join().expect("the measured coroutine panicked")
 }
 
 /// GOMAXPROCS of this process.

@@ -13,12 +13,16 @@ use super::{on_goroutine, on_tokio};
 /// Who contend.
 const MANY: usize = 8;
 
-const LOCK: &[Metric] = &[Metric::nanos("lock + unlock")];
+const FREE: &[Metric] = &[Metric::nanos("lock + unlock").within(1.1, "parking_lot")];
+const CONTENDED: &[Metric] = &[Metric::nanos("lock + unlock").within(0.5, "Go")];
 
 pub(super) fn benches() -> Vec<Bench> {
     let bench =
-        |name, procs, contenders| Bench { name, procs, metrics: LOCK, fresh: false, contenders };
-    vec![bench("mutex/free", &[1], free), bench("mutex/contended", &[1, 2], contended)]
+        |name, procs, metrics, contenders| Bench { name, procs, metrics, fresh: false, contenders };
+    vec![
+        bench("mutex/free", &[1], FREE, free),
+        bench("mutex/contended", &[1, 2], CONTENDED, contended),
+    ]
 }
 
 /// Something with a lock around a number.

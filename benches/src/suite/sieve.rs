@@ -16,7 +16,7 @@ pub(super) fn benches() -> Vec<Bench> {
     vec![Bench {
         name: "sieve",
         procs: &[1, 2],
-        metrics: const { &[Metric::nanos("all primes")] },
+        metrics: const { &[Metric::nanos("all primes").within(0.5, "Go")] },
         fresh: false,
         contenders,
     }]
