@@ -13,6 +13,7 @@ use std::mem::MaybeUninit;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use common::{Child, scaled};
 use gusty::runtime::{TlsLevel, features};
@@ -137,6 +138,9 @@ fn ids_change_while_blocks_are_made() {
                 // SAFETY: to what it is already: allowed to everybody.
                 assert_eq!(unsafe { libc::setgid(libc::getgid()) }, 0);
                 changes += 1;
+                // libc's lock, which makers of threads need too, is not fair: without a break they
+                // would hardly get it.
+                std::thread::sleep(Duration::from_millis(1));
             }
         });
         all_at_once(scaled(2_000), |_| ());
