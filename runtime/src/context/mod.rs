@@ -9,7 +9,7 @@
 //!
 //! | Go | here |
 //! |---|---|
-//! | `Background` | [`background`]; [`todo`] where there is none yet |
+//! | `Background` | [`background`]; [`todo()`] where there is none yet |
 //! | `WithCancel`, `WithCancelCause` | [`with_cancel`]; [`CancelHandle::cancel`], [`cancel_with`](CancelHandle::cancel_with) |
 //! | `WithDeadline`, `WithDeadlineCause` | [`with_deadline`], [`with_deadline_cause`] |
 //! | `WithTimeout`, `WithTimeoutCause` | [`with_timeout`], [`with_timeout_cause`] |
