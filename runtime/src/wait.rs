@@ -21,9 +21,10 @@ use std::ptr;
 use crate::sched::claim::{FIRST_TOKEN, Wait};
 use crate::sched::g::{GRef, WaitReason};
 use crate::sched::list::GList;
-use crate::sched::{m, park, ready};
+use crate::sched::{park, ready};
 use crate::sys::clock::{NEVER, Nanos};
 use crate::sys::lock::{SpinGuard, SpinLock};
+use crate::sys::section;
 
 /// How a waker ended a wait: with what the waiter waited for ...
 pub(crate) const SERVED: usize = 0;
@@ -190,7 +191,7 @@ impl WaitQueue {
 /// allocate, so it must be asked for (`park::current`) while no lock is held.
 #[inline]
 pub(crate) fn current_goroutine() -> Option<GRef> {
-    m::current().map(|m| m.cur().expect("g0 never waits"))
+    park::goroutine()
 }
 
 /// Parks the caller, whose node is queued under `lock`, and unlocks; returns the outcome.
@@ -211,14 +212,16 @@ pub(crate) unsafe fn park_in<T>(
     let raw = lock.raw();
     // SAFETY: the lock is held, the guard forgotten; the commit runs once.
     let unlock = move || unsafe { raw.unlock() };
-    if deadline == NEVER {
+    let outcome = if deadline == NEVER {
         // SAFETY: the pop is followed by one `ready`, promised by the caller.
         unsafe { park::park(reason, unlock) };
         wait.outcome()
     } else {
         // SAFETY: as above; claims are made under `lock` (WQ1).
         unsafe { park::park_until(wait, deadline, reason, unlock) }
-    }
+    };
+    section::leave(); // that of the forgotten guard (LK3)
+    outcome
 }
 
 /// Readies everybody that `pop` takes out, until it returns `None`; the lock is released after

@@ -11,7 +11,6 @@
 //! Source: Go's findRunnable. Differences: network and timers are looked at on a time budget even
 //!   when the queues are full; no nap before a next slot is stolen.
 
-use crossbeam_deque::Steal;
 use std::sync::atomic::Ordering;
 
 use super::g::GRef;
@@ -89,13 +88,7 @@ fn look(p: &'static P) {
 
 /// One G from the global queue.
 fn global_one() -> Option<GRef> {
-    loop {
-        match SCHED.injector().steal() {
-            Steal::Success(g) => return Some(g),
-            Steal::Retry => {}
-            Steal::Empty => return None,
-        }
-    }
+    SCHED.injector().take(1).pop()
 }
 
 /// This P's share of the global queue: one to run, the rest into the local queue, which is empty.
@@ -110,13 +103,12 @@ fn global_batch(p: &'static P) -> Option<GRef> {
     if ready::migrating() {
         return global_one();
     }
-    loop {
-        match injector.steal_batch_with_limit_and_pop(queue, share.min(QUEUE_MAX / 2)) {
-            Steal::Success(g) => return Some(g),
-            Steal::Retry => {}
-            Steal::Empty => return None,
-        }
+    let mut batch = injector.take(share.min(QUEUE_MAX / 2));
+    let first = batch.pop();
+    while let Some(g) = batch.pop() {
+        queue.push(g);
     }
+    first
 }
 
 /// Gives up a P that GOMAXPROCS no longer allows, and takes another if one is idle.

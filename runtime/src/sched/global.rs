@@ -7,13 +7,12 @@
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::OnceLock;
 
-use crossbeam_deque::Injector;
 use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::g::GRef;
+use super::global_queue::GlobalQueue;
 use super::m::M;
 use super::p::{NOBODY, P, SOMEBODY};
 use crate::queue::searchers::Searchers;
@@ -40,6 +39,7 @@ pub(crate) struct Sched {
     made: AtomicUsize,
     all: [AtomicPtr<P>; MAX_PROCS],
     pub(crate) searchers: CachePadded<Searchers>,
+    queue: CachePadded<GlobalQueue>,
     state: Mutex<State>,
     /// Deadline up to which an M blocks in the poller: 0 nobody does, NEVER until an event.
     pub(crate) poll_until: AtomicU64,
@@ -50,6 +50,7 @@ pub(crate) static SCHED: Sched = Sched {
     made: AtomicUsize::new(0),
     all: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_PROCS],
     searchers: CachePadded::new(Searchers::new()),
+    queue: CachePadded::new(GlobalQueue::new()),
     state: Mutex::new(State { idle_p: Vec::new(), idle_m: ptr::null_mut(), need_spinning: false }),
     poll_until: AtomicU64::new(0),
 };
@@ -57,13 +58,11 @@ pub(crate) static SCHED: Sched = Sched {
 /// What a new scheduler thread runs; set once at start, above this file in the order of layers.
 static M_ENTRY: OnceLock<fn(&'static M)> = OnceLock::new();
 
-static INJECTOR: LazyLock<Injector<GRef>> = LazyLock::new(Injector::new);
-
 impl Sched {
     /// The global queue.
     #[inline]
-    pub(crate) fn injector(&self) -> &'static Injector<GRef> {
-        &INJECTOR
+    pub(crate) fn injector(&self) -> &GlobalQueue {
+        &self.queue
     }
 
     pub(crate) fn m_entry(&self) -> fn(&'static M) {

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::g::{G, GRef, GStatus, JOIN_OPEN, OUTPUT_LIVE, Task};
 use super::list::GList;
 use crate::sys::lock::SpinLock;
+use crate::sys::section::Section;
 use parking_lot::Mutex;
 
 /// Headers in a slab: 512 KiB.
@@ -149,6 +150,7 @@ fn map_slab() -> Result<usize, NoHeader> {
 /// Calls `f` for every header ever handed out, free ones included. They may change meanwhile.
 pub(crate) fn for_each(mut f: impl FnMut(GRef)) {
     let (bases, bump) = {
+        let _section = Section::enter(); // who holds the lock is not stopped
         let slabs = SLABS.lock();
         (slabs.bases.clone(), slabs.bump)
     };

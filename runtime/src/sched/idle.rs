@@ -117,6 +117,11 @@ fn spawn_m(p: &'static P, spinning: bool) {
 pub(crate) fn release_p(state: &mut State, m: &'static M) {
     let p = m.p().expect("an M releases the P it owns");
     m.set_p(None);
+    release(state, p);
+}
+
+/// As [`release_p`] for a P that no M owns any more.
+fn release(state: &mut State, p: &'static P) {
     if p.id < SCHED.procs() {
         state.push_p(p);
     } else {
@@ -170,8 +175,13 @@ pub(crate) fn stop_m(m: &'static M) {
 pub(crate) fn handoff_p(m: &'static M) {
     debug_assert!(!m.spinning.get());
     let p = m.p().expect("an M hands off the P it owns");
+    m.set_p(None);
+    pass_on(p);
+}
+
+/// Gives a P that no M owns any more, with whatever is queued on it, to somebody.
+pub(crate) fn pass_on(p: &'static P) {
     if p.id < SCHED.procs() && (p.has_work() || !SCHED.injector().is_empty()) {
-        m.set_p(None);
         start_m(SCHED.lock(), p, false);
         return;
     }
@@ -182,12 +192,11 @@ pub(crate) fn handoff_p(m: &'static M) {
     let nobody_searches = SCHED.searchers.spinning() == 0;
     let must_watch = timers || poll::has_waiters();
     if p.id < SCHED.procs() && nobody_searches && (must_watch || !SCHED.injector().is_empty()) {
-        m.set_p(None);
         SCHED.searchers.enter();
         start_m(state, p, true);
         return;
     }
-    release_p(&mut state, m);
+    release(&mut state, p);
     drop(state);
     if SCHED.searchers.spinning() == 0 && any_work() {
         wake_p();

@@ -17,10 +17,11 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::global::SCHED;
-use super::{fatal, gslab, hook, m, monitor, poll, ready, report, run};
+use super::{comeback, fatal, gslab, hook, m, monitor, poll, ready, report, run};
 use crate::config::{self, Settings};
 use crate::stack;
 use crate::sys::mask;
+use crate::sys::section;
 use crate::sys::signal;
 use crate::tls::{self, Level};
 
@@ -48,6 +49,7 @@ fn start() {
         fatal::fatal(format_args!("cannot make the network poller: {error}"));
     }
     mask::remember();
+    section::on_notice(comeback::on_notice);
     SCHED.set_m_entry(run::m_main);
     let mut state = SCHED.lock();
     SCHED.set_procs(u32::try_from(settings.procs).expect("at most MAX_PROCS")); // step 5

@@ -2,32 +2,51 @@
 //! Layer: L2 (sched)
 //! Not here: starting and stopping Ms (`idle`), their loop (`run`).
 //! Invariants
-//!   M1  Everything but `note`, `next_p` and `link` belongs to the M's own thread.
+//!   M1  Everything but `hold`, `note`, `next_p` and `link` is written by the M's own thread only.
 //!   M2  Ms are never freed: an idle one waits in a list for its next P.
-//!   M3  The M of a goroutine can change at every park. A pointer from `current` is good until the
-//!       next switch, and only there. It is read from a word that the compiler does not cache, so
-//!       the accessor may be inlined anywhere.
+//!   M3  The M of a goroutine can change at every park and wherever the outermost section begins.
+//!       A pointer from `current` is good in the section in which it was read, up to the next
+//!       switch. It is read from a word that the compiler does not cache, so the accessor may be
+//!       inlined anywhere.
+//!   M4  While a goroutine runs, `running` is the FS base that its section word is found by; on g0
+//!       it is 0. It changes before `switches`, and both before the G that was left is published.
 //! Orderings
 //!   E1  give_p: next_p.store(Release) + note.wake -> note.sleep + take_p: next_p.swap(Acquire)
+//!   E2  runs: running.store, switches.store(Release) -> is_outside: switches.load(Acquire),
+//!       running.load; and: switches.store, publish G (Release) -> another M takes G (Acquire), G's
+//!       count becomes 0 (Release) -> is_outside: count.load(Acquire), switches.load. If the 0 is
+//!       another M's work, the second load of `switches` sees what the first did not, or the first
+//!       load of `running` was not this G's.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::g::{G, GRef};
 use super::p::P;
 use crate::stack::Stack;
+use crate::sys::hold::Hold;
 use crate::sys::note::Note;
 use crate::sys::rand::Rand;
+use crate::sys::section;
 use crate::tls::{self, Host};
 
 /// See the module.
+#[repr(C)]
 pub(crate) struct M {
+    /// Whether it still has its P. First, because `sys::section` finds it there.
+    pub(crate) hold: Hold,
     pub(crate) id: u32,
+    /// See M4.
+    running: AtomicUsize,
+    switches: AtomicUsize,
+    /// The FS base of the thread itself.
+    home: Cell<usize>,
     /// Saved context of the scheduling stack while a goroutine runs.
     pub(crate) g0_sp: Cell<usize>,
     cur: Cell<*mut G>,
-    p: Cell<*mut P>,
+    /// The watchdog reads it.
+    p: AtomicPtr<P>,
     /// A G that a parking goroutine chose but only g0 can run.
     handoff: Cell<*mut G>,
     /// The stack that an exiting goroutine has just left, packed; 0 if none.
@@ -68,6 +87,8 @@ pub(crate) fn adopt(m: &'static M) {
     // SAFETY: the word is the scheduler's; nobody else reads `host` yet (M1).
     unsafe {
         tls::set::<{ tls::SCHED }>(ptr::from_ref(m).expose_provenance());
+        section::set_depth(1); // g0 is never outside (SN1)
+        m.home.set(tls::fs());
         if tls::level() == tls::Level::Own {
             *m.host.get() = Host::here();
         }
@@ -91,10 +112,14 @@ impl M {
     pub(crate) fn leak_new() -> &'static M {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Box::leak(Box::new(M {
+            hold: Hold::new(),
             id,
+            running: AtomicUsize::new(0),
+            switches: AtomicUsize::new(0),
+            home: Cell::new(0),
             g0_sp: Cell::new(0),
             cur: Cell::new(ptr::null_mut()),
-            p: Cell::new(ptr::null_mut()),
+            p: AtomicPtr::new(ptr::null_mut()),
             handoff: Cell::new(ptr::null_mut()),
             dead: Cell::new(0),
             spinning: Cell::new(false),
@@ -129,7 +154,7 @@ impl M {
     #[inline]
     pub(crate) fn p(&self) -> Option<&'static P> {
         // SAFETY: null or a P; Ps are never freed (P2).
-        unsafe { self.p.get().as_ref() }
+        unsafe { self.p.load(Ordering::Relaxed).as_ref() }
     }
 
     #[inline]
@@ -137,7 +162,42 @@ impl M {
         if let Some(p) = p {
             p.m_id.store(self.id, Ordering::Relaxed); // for the watchdog and dumps
         }
-        self.p.set(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()));
+        let p = p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut());
+        self.p.store(p, Ordering::Relaxed); // others conclude nothing from it alone
+    }
+
+    /// This M is about to switch to a goroutine with the FS base `fs` (0: the thread's own). M4.
+    #[inline(always)]
+    pub(crate) fn runs(&self, fs: usize) {
+        self.switched(if fs == 0 { self.home.get() } else { fs });
+    }
+
+    /// This M is on g0 again, and has not yet published the G that it left. M4.
+    #[inline(always)]
+    pub(crate) fn runs_g0(&self) {
+        self.switched(0);
+    }
+
+    #[inline(always)]
+    fn switched(&self, running: usize) {
+        let switches = self.switches.load(Ordering::Relaxed); // only this M writes
+        self.running.store(running, Ordering::Relaxed); // ordered by the next one
+        self.switches.store(switches.wrapping_add(1), Ordering::Release); // E2
+    }
+
+    /// Whether a goroutine runs here that is in no section. For the watchdog: may say no where yes
+    /// would be true; a yes was true at a moment after the call began (E2).
+    pub(crate) fn is_outside(&self) -> bool {
+        let before = self.switches.load(Ordering::Acquire); // E2
+        let fs = self.running.load(Ordering::Acquire); // before the count
+        if fs == 0 {
+            return false;
+        }
+        // SAFETY: blocks of goroutines are never unmapped, a thread's own not while it is watched
+        // (RT2 of `retake`); the word is aligned, and written by single instructions.
+        let count = unsafe { AtomicUsize::from_ptr(tls::at(fs, tls::SECTION)) };
+        count.load(Ordering::Acquire) == 0 // E2
+            && self.switches.load(Ordering::Relaxed) == before
     }
 
     pub(crate) fn set_handoff(&self, g: GRef) {

@@ -20,12 +20,14 @@
 //! ```
 
 pub(crate) mod claim;
+mod comeback;
 pub(crate) mod ext;
 pub(crate) mod fatal;
 mod find;
 pub(crate) mod foreign;
 pub(crate) mod g;
 pub(crate) mod global;
+mod global_queue;
 pub(crate) mod gslab;
 mod hook;
 mod idle;

@@ -24,6 +24,7 @@ use super::{fatal, find, idle, own, spawn, starved};
 use crate::arch::{self, Exit};
 use crate::stack::{SizeClass, Stack};
 use crate::sys::mask;
+use crate::sys::section;
 use crate::sys::signal::AltStack;
 use crate::tls;
 
@@ -69,12 +70,18 @@ fn execute(m: &'static M, g: GRef) {
         unsafe {
             let top = own::bind(g.stack());
             let fs = own::lend(m, g);
+            m.runs(fs);
             arch::start(m.g0_sp.as_ptr(), top, g.to_bits(), body, fs)
         }
     } else {
         // SAFETY: `g` was taken from a queue: it has left its stack, nobody else has it (SW1, G2).
-        unsafe { arch::switch(m.g0_sp.as_ptr(), g.sp.get(), 0, own::lend(m, g)) }
+        unsafe {
+            let fs = own::lend(m, g);
+            m.runs(fs);
+            arch::switch(m.g0_sp.as_ptr(), g.sp.get(), 0, fs)
+        }
     };
+    m.runs_g0();
     m.set_cur(None);
     if msg == 0 {
         give_back(m);
@@ -122,9 +129,13 @@ unsafe extern "C" fn body(g: usize) -> Exit {
     let mut g = unsafe { GRef::from_bits(g) };
     let stack = g.stack();
     let m = loop {
+        // SAFETY: nothing else runs on this word now; what it held is of the goroutine before.
+        unsafe { section::set_depth(0) };
         run_task(g);
         // SAFETY: the bottom of this stack.
         unsafe { own::end(stack) };
+        debug_assert_eq!(section::depth(), 0, "a section was not left");
+        section::enter(); // for good: the next goroutine on this stack begins outside again
         let m = m::current().expect("goroutines run on Ms");
         g.stack.set(usize::from(stack.class().index()));
         g.sp.set(0);

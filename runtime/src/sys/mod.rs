@@ -6,6 +6,7 @@
 pub(crate) mod clock;
 #[cfg(not(loom))]
 pub(crate) mod futex;
+pub(crate) mod hold;
 #[cfg(not(loom))]
 pub(crate) mod lock;
 #[cfg(not(loom))]
@@ -14,6 +15,8 @@ pub(crate) mod mask;
 pub(crate) mod note;
 #[cfg(not(loom))]
 pub(crate) mod rand;
+#[cfg(not(loom))]
+pub(crate) mod section;
 pub(crate) mod shim;
 #[cfg(not(loom))]
 pub(crate) mod signal;
