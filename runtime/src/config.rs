@@ -23,6 +23,9 @@ use crate::tls::{Level, Surplus};
 /// The most Ps there can be.
 pub(crate) const MAX_PROCS: usize = 1024;
 
+/// How long a goroutine runs before it is asked to let others run, in nanoseconds. Go's value.
+pub(crate) const SLICE_NS: u64 = 10_000_000;
+
 /// Default stack: 3.6 times what the deepest of the usual suspects (serde, flate2, regex, TLS
 /// handshakes) needs in release; debug frames are about four times as large.
 const DEFAULT_STACK: usize = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };

@@ -55,7 +55,7 @@ pub mod net;
 
 #[cfg(not(loom))]
 pub use goroutine::{
-    Goroutine, GoroutineId, current, is_goroutine, park, park_timeout, sleep, sleep_until,
+    Goroutine, GoroutineId, blocking, current, is_goroutine, park, park_timeout, sleep, sleep_until,
     yield_now,
 };
 #[cfg(not(loom))]

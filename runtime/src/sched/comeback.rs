@@ -17,8 +17,8 @@ use crate::tls;
 pub(crate) fn on_notice() {
     let m = m::current().expect("only Ms have a hold to look at");
     match m.hold.notice() {
-        Notice::Held { asked: false } => {}
-        Notice::Held { asked: true } => park::yield_now(),
+        Notice::Held { asked: true } if tls::on_goroutine() => park::yield_now(),
+        Notice::Held { .. } => {}
         Notice::Lost => come_back(m),
     }
 }
@@ -28,6 +28,7 @@ fn come_back(m: &'static m::M) {
     let g = m.cur().expect("an M on g0 loses nothing");
     m.set_p(None); // somebody else's by now
     m.hold.regained();
+    m.end_call();
     if idle::acquire_p(m) {
         return;
     }

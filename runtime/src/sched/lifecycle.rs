@@ -17,7 +17,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::global::SCHED;
-use super::{comeback, fatal, gslab, hook, m, monitor, poll, ready, report, run};
+use super::{comeback, fatal, gslab, hook, m, monitor, poll, ready, report, retake, run};
 use crate::config::{self, Settings};
 use crate::stack;
 use crate::sys::mask;
@@ -49,6 +49,7 @@ fn start() {
         fatal::fatal(format_args!("cannot make the network poller: {error}"));
     }
     mask::remember();
+    retake::init();
     section::on_notice(comeback::on_notice);
     SCHED.set_m_entry(run::m_main);
     let mut state = SCHED.lock();

@@ -20,11 +20,12 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::g::{G, GRef};
 use super::p::P;
 use crate::stack::Stack;
+use crate::sys::cpu;
 use crate::sys::hold::Hold;
 use crate::sys::note::Note;
 use crate::sys::rand::Rand;
@@ -42,6 +43,10 @@ pub(crate) struct M {
     switches: AtomicUsize,
     /// The FS base of the thread itself.
     home: Cell<usize>,
+    /// The kernel's id of the thread.
+    tid: AtomicI32,
+    /// The call that is known to block: `IN_CALL`, a count, and the P's tick at its begin. A hint.
+    call: AtomicU64,
     /// Saved context of the scheduling stack while a goroutine runs.
     pub(crate) g0_sp: Cell<usize>,
     cur: Cell<*mut G>,
@@ -67,7 +72,21 @@ pub(crate) struct M {
 // SAFETY: M1; `link` is under the scheduler's lock.
 unsafe impl Sync for M {}
 
+/// The most Ms there can be.
+pub(crate) const MAX_MS: usize = 1 << 15;
+
 static NEXT_ID: AtomicU32 = AtomicU32::new(0);
+static ALL: [AtomicPtr<M>; MAX_MS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_MS];
+
+/// The M with this id, if there is one.
+pub(crate) fn get(id: u32) -> Option<&'static M> {
+    let slot = ALL.get(usize::try_from(id).ok()?)?;
+    // SAFETY: null or an M, never freed (M2).
+    unsafe { slot.load(Ordering::Acquire).as_ref() } // partner: `leak_new`
+}
+
+/// Top bit of `M::call`.
+const IN_CALL: u64 = 1 << 63;
 
 /// Ms ever made.
 pub(crate) fn count() -> u32 {
@@ -89,6 +108,7 @@ pub(crate) fn adopt(m: &'static M) {
         tls::set::<{ tls::SCHED }>(ptr::from_ref(m).expose_provenance());
         section::set_depth(1); // g0 is never outside (SN1)
         m.home.set(tls::fs());
+        m.tid.store(cpu::this_thread(), Ordering::Relaxed); // for the watchdog
         if tls::level() == tls::Level::Own {
             *m.host.get() = Host::here();
         }
@@ -111,12 +131,14 @@ impl G {
 impl M {
     pub(crate) fn leak_new() -> &'static M {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Box::leak(Box::new(M {
+        let m = Box::leak(Box::new(M {
             hold: Hold::new(),
             id,
             running: AtomicUsize::new(0),
             switches: AtomicUsize::new(0),
             home: Cell::new(0),
+            tid: AtomicI32::new(0),
+            call: AtomicU64::new(0),
             g0_sp: Cell::new(0),
             cur: Cell::new(ptr::null_mut()),
             p: AtomicPtr::new(ptr::null_mut()),
@@ -128,7 +150,35 @@ impl M {
             note: Note::new(),
             next_p: AtomicPtr::new(ptr::null_mut()),
             link: Cell::new(ptr::null_mut()),
-        }))
+        }));
+        ALL[id as usize].store(m, Ordering::Release); // partner: `get`
+        m
+    }
+
+    /// Its goroutine is going to block in a call. In a section.
+    #[inline]
+    pub(crate) fn begin_call(&self, tick: u32) {
+        let count = (self.call.load(Ordering::Relaxed) >> 32).wrapping_add(1) << 32;
+        self.call.store(IN_CALL | count | u64::from(tick), Ordering::Relaxed); // a hint
+    }
+
+    /// It has come back. In a section.
+    #[inline]
+    pub(crate) fn end_call(&self) {
+        let call = self.call.load(Ordering::Relaxed);
+        self.call.store(call & !IN_CALL, Ordering::Relaxed); // a hint
+    }
+
+    /// The call in which the goroutine is that the P's round `tick` began; 0 for none.
+    pub(crate) fn call(&self, tick: u32) -> u64 {
+        let call = self.call.load(Ordering::Relaxed); // a hint
+        let current = call & IN_CALL != 0 && call as u32 == tick;
+        if current { call } else { 0 }
+    }
+
+    /// The kernel's id of its thread.
+    pub(crate) fn tid(&self) -> i32 {
+        self.tid.load(Ordering::Relaxed)
     }
 
     /// The goroutine this M runs; `None` on g0.

@@ -1,23 +1,44 @@
 //! Job: the scheduler as the watchdog sees it, and what the watchdog does to it.
 //! Layer: L2 (sched)
-//! Not here: when to do what (`gusty_sysmon::decide`).
+//! Not here: when to do what (`gusty_sysmon::decide`, `stalled`).
 //! Invariants
 //!   MO1  The watchdog has no P: what it makes ready goes to the global queue and wakes an M.
+//!   MO2  Nothing here allocates or frees after the start, or takes a lock under which somebody
+//!        allocates.
 
+use std::cell::UnsafeCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use gusty_sysmon::{Config, Host, Proc, Snapshot, Sysmon};
+use gusty_sysmon::{Attention, Config, Host, Proc, Snapshot, Sysmon};
 
-use super::global::SCHED;
+use super::global::{MAX_PROCS, SCHED};
 use super::list::GList;
+use super::m::{self, M};
 use super::ready::ready_list;
-use super::{poll, timers, watch};
+use super::stalled::{SUSPECT_NS, Sight, Stall, Verdict, WATCH_NS};
+use super::{idle, poll, retake, timers, watch};
+use crate::config;
 use crate::stack;
-use crate::sys::clock::{self, NEVER};
+use crate::sys::clock::{self, NEVER, Nanos};
+use crate::sys::cpu::{Activity, ThreadClock, ThreadState};
 
-struct Monitor;
+/// What is remembered of each P.
+struct Watched {
+    stall: Stall,
+    /// Of the thread that was last suspected here.
+    thread: Option<(i32, ThreadState)>,
+}
+
+struct Monitor {
+    watched: UnsafeCell<Box<[Watched]>>,
+}
+
+// SAFETY: `watched` is used by `attend` only, which only the watchdog's thread calls.
+unsafe impl Sync for Monitor {}
+// SAFETY: as above; nothing in it belongs to a thread.
+unsafe impl Send for Monitor {}
 
 impl Host for Monitor {
     fn now_ns(&self) -> u64 {
@@ -55,11 +76,71 @@ impl Host for Monitor {
     fn trim_stacks(&self, keep: usize) {
         stack::trim(keep);
     }
+
+    fn attend(&self, now_ns: u64) -> Attention {
+        // SAFETY: see `Sync`; the borrow ends with this function.
+        let watched = unsafe { &mut *self.watched.get() };
+        let waits = somebody_waits();
+        let mut attention = Attention::default();
+        for (i, watched) in watched.iter_mut().enumerate().take(SCHED.made()) {
+            let nap = match look(watched, i, now_ns, waits) {
+                Verdict::Fine => continue,
+                Verdict::Watch => WATCH_NS,
+                Verdict::Suspect => SUSPECT_NS,
+                Verdict::Ask => {
+                    if let Some(m) = owner(i) {
+                        m.hold.ask();
+                    }
+                    WATCH_NS
+                }
+                Verdict::Retake => {
+                    attention.fruitful |= retake::retake(SCHED.p(i));
+                    SUSPECT_NS
+                }
+            };
+            attention.nap_ns = attention.nap_ns.min(nap);
+        }
+        attention
+    }
+}
+
+/// Whether a P that stands still would be of use to somebody: goroutines are queued and no P is
+/// idle, or nobody looks after the timers and the network.
+fn somebody_waits() -> bool {
+    if SCHED.searchers.idle() != 0 {
+        return false;
+    }
+    let unattended =
+        !poll::is_manned() && (poll::has_waiters() || timers::earliest() != NEVER);
+    unattended || idle::any_work()
+}
+
+fn owner(i: usize) -> Option<&'static M> {
+    m::get(SCHED.p(i).m_id.load(Ordering::Relaxed)) // checked by `retake`
+}
+
+fn look(watched: &mut Watched, i: usize, at: Nanos, waits: bool) -> Verdict {
+    let p = SCHED.p(i);
+    let Some(m) = owner(i).filter(|_| p.id < SCHED.procs()) else { return Verdict::Fine };
+    let tick = p.tick.load(Ordering::Relaxed);
+    let tid = m.tid();
+    let sight = Sight { at, tick, m_id: m.id, call: m.call(tick) };
+    let thread = &mut watched.thread;
+    let clock = || ThreadClock::of(tid).now();
+    let asleep = || {
+        if thread.as_ref().is_none_or(|known| known.0 != tid) {
+            *thread = Some((tid, ThreadState::of(tid)));
+        }
+        thread.as_ref().is_some_and(|known| known.1.now() == Activity::Asleep)
+    };
+    watched.stall.judge(sight, waits, config::SLICE_NS, clock, asleep)
 }
 
 /// Starts the watchdog thread.
 pub(crate) fn start() -> io::Result<()> {
-    let config = Config { max_procs: crate::config::MAX_PROCS, ..Config::default() };
-    watch::set(Sysmon::start(Arc::new(Monitor), config)?);
+    let watched = (0..MAX_PROCS).map(|_| Watched { stall: Stall::NEW, thread: None }).collect();
+    let monitor = Monitor { watched: UnsafeCell::new(watched) };
+    let config = Config { max_procs: MAX_PROCS, ..Config::default() };
+    watch::set(Sysmon::start(Arc::new(monitor), config)?);
     Ok(())
 }

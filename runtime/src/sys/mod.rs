@@ -5,12 +5,16 @@
 #[cfg(not(loom))]
 pub(crate) mod clock;
 #[cfg(not(loom))]
+pub(crate) mod cpu;
+#[cfg(not(loom))]
 pub(crate) mod futex;
 pub(crate) mod hold;
 #[cfg(not(loom))]
 pub(crate) mod lock;
 #[cfg(not(loom))]
 pub(crate) mod mask;
+#[cfg(not(loom))]
+pub(crate) mod membarrier;
 #[cfg(not(loom))]
 pub(crate) mod note;
 #[cfg(not(loom))]
