@@ -10,18 +10,25 @@
 //! | `GUSTY_MAX_GOROUTINES` | most goroutines alive at once | three quarters of memory at 4.8 KB each |
 //! | `GUSTY_TLS` | `own`: each goroutine has thread-locals of its own; `shared`: its thread's | `own` |
 //! | `GUSTY_TLS_SURPLUS` | room for thread-locals of libraries opened later: `eat` or `keep` | `eat` |
+//! | `GUSTY_MAX_THREADS` | most scheduler threads at once, up to 32768 | 10000 |
+//! | `GUSTY_THREAD_IDLE_MS` | how long a thread beyond GOMAXPROCS + 2 idles before it ends | 10000 |
 //! | `GUSTYDEBUG` | `migrate=1`: a goroutine that parks goes through the global queue (for tests) | |
 //!
 //! A value that cannot be used is reported on stderr once and the default is taken.
 
+use std::num::ParseIntError;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::stack::{GuardKind, SizeClass};
 use crate::tls::{Level, Surplus};
 
 /// The most Ps there can be.
 pub(crate) const MAX_PROCS: usize = 1024;
+
+/// The most scheduler threads there can be.
+pub(crate) const MAX_THREADS: u32 = 1 << 15;
 
 /// How long a goroutine runs before it is asked to let others run, in nanoseconds. Go's value.
 pub(crate) const SLICE_NS: u64 = 10_000_000;
@@ -43,6 +50,9 @@ pub(crate) struct Settings {
     /// The most that goroutines may have of thread-locals of their own.
     pub(crate) tls: Level,
     pub(crate) surplus: Surplus,
+    pub(crate) max_threads: u32,
+    /// How long a superfluous scheduler thread idles before it ends.
+    pub(crate) thread_idle: Duration,
     /// `GUSTYDEBUG`: see the module.
     pub(crate) migrate: bool,
 }
@@ -74,6 +84,10 @@ pub(crate) fn settings() -> &'static Settings {
             max_goroutines: read("GUSTY_MAX_GOROUTINES", count).unwrap_or_else(fit_memory),
             tls: read("GUSTY_TLS", level).unwrap_or(Level::Own),
             surplus: read("GUSTY_TLS_SURPLUS", surplus).unwrap_or(Surplus::Eat),
+            max_threads: read("GUSTY_MAX_THREADS", threads).unwrap_or(10_000),
+            thread_idle: Duration::from_millis(
+                read("GUSTY_THREAD_IDLE_MS", millis).unwrap_or(10_000),
+            ),
             migrate: read("GUSTYDEBUG", migrate).unwrap_or(false),
         }
     })
@@ -114,6 +128,17 @@ fn procs(text: &str) -> Result<usize, String> {
         n if n > MAX_PROCS => Err(format!("at most {MAX_PROCS}")),
         n => Ok(n),
     }
+}
+
+fn threads(text: &str) -> Result<u32, String> {
+    match u32::try_from(count(text)?) {
+        Ok(n) if n <= MAX_THREADS => Ok(n),
+        _ => Err(format!("at most {MAX_THREADS}")),
+    }
+}
+
+fn millis(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|error: ParseIntError| error.to_string())
 }
 
 fn stack(text: &str) -> Result<SizeClass, String> {

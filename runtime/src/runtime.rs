@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use crate::sched::g::{GKind, GStatus};
 use crate::sched::p::NOBODY;
-use crate::sched::{global::SCHED, gslab, lifecycle, m, procs};
+use crate::sched::{global::SCHED, gslab, lifecycle, procs, threads};
 use crate::tls::{self, Level, Surplus};
 
 /// Sets the number of Ps, that is, how many goroutines run at the same time, and returns the
@@ -94,9 +94,10 @@ pub fn num_goroutine() -> usize {
     count
 }
 
-/// Threads the scheduler has made so far (idle ones are kept for reuse).
+/// Threads of the scheduler that exist now, idle ones included. Those that idle for long end, down
+/// to GOMAXPROCS + 2 (`GUSTY_THREAD_IDLE_MS`).
 pub fn num_threads() -> usize {
-    m::count() as usize
+    threads::live() as usize
 }
 
 /// Every goroutine, one a line: id, state, what it waits for, where it was spawned.
@@ -131,7 +132,7 @@ pub fn dump() -> String {
         SCHED.procs(),
         SCHED.searchers.idle(),
         SCHED.searchers.spinning(),
-        m::count(),
+        threads::live(),
         SCHED.injector().len(),
     );
     for i in 0..SCHED.made() {

@@ -25,18 +25,22 @@ use super::{poll, starved, steal, timers, watch};
 use crate::sys::clock::{self, NEVER};
 use crate::sys::shim::store_load_fence;
 
-/// The next G for `m`, which may sleep before it has one. The M owns a P afterwards.
-pub(crate) fn find_runnable(m: &'static M) -> GRef {
+/// The next G for `m`, which may sleep before it has one. The M owns a P afterwards. `None` if the
+/// thread is to end.
+pub(crate) fn find_runnable(m: &'static M) -> Option<GRef> {
     loop {
         let Some(p) = m.p() else {
-            idle::stop_m(m);
+            if !idle::stop_m(m) {
+                return None;
+            }
             continue;
         };
         if p.id >= SCHED.procs() {
             retire(m);
             continue;
         }
-        if let Some(g) = with_p(m, p) {
+        let g = with_p(m, p);
+        if g.is_some() {
             return g;
         }
         go_idle(m);
@@ -151,9 +155,9 @@ fn go_idle(m: &'static M) {
         }
     }
     let when = timers::earliest();
-    if (when == NEVER && !poll::has_waiters()) || !block(m) {
-        idle::stop_m(m);
-    }
+    if when != NEVER || poll::has_waiters() {
+        block(m);
+    } // without a P afterwards, `find_runnable` sleeps
 }
 
 /// Takes a P back to search once more.
@@ -172,13 +176,13 @@ fn search_again(m: &'static M) -> bool {
     true
 }
 
-/// Blocks in the poller (FR2) until an event or the earliest deadline, if nobody else does (false: then
+/// Blocks in the poller (FR2) until an event or the earliest deadline, if nobody else does (if so,
 /// the one who does was told of an earlier deadline). Has a P afterwards, or has passed on what it
 /// found.
-fn block(m: &'static M) -> bool {
+fn block(m: &'static M) {
     let Some(turn) = poll::begin_blocking() else {
         poll::break_if_later(timers::earliest());
-        return false;
+        return;
     };
     let mut list = GList::new();
     // The deadline is read after `begin_blocking` has announced this M (E2).
@@ -190,8 +194,7 @@ fn block(m: &'static M) -> bool {
     let got_p = idle::acquire_p(m);
     if list.is_empty() && got_p {
         // Broken: somebody added a timer, or wants the poll to be taken up anew. Look around once.
-        return true;
+        return;
     }
     ready_found(&mut list); // without a P: to the global queue, waking others
-    got_p
 }

@@ -24,11 +24,15 @@ pub(crate) struct State {
     /// Idle Ps, last idled last.
     pub(crate) idle_p: Vec<&'static P>,
     idle_m: *mut M,
+    /// Ps for which threads are to be made (TH2 of `threads`).
+    wanted: *mut P,
+    /// Ms whose threads have ended.
+    free_m: *mut M,
     /// Somebody saw work when no P was idle: the next M to give up its P must search first.
     pub(crate) need_spinning: bool,
 }
 
-// SAFETY: `idle_m` heads a list whose links the lock protects.
+// SAFETY: the pointers head lists whose links the lock protects.
 unsafe impl Send for State {}
 
 /// See the module.
@@ -51,12 +55,15 @@ pub(crate) static SCHED: Sched = Sched {
     all: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_PROCS],
     searchers: CachePadded::new(Searchers::new()),
     queue: CachePadded::new(GlobalQueue::new()),
-    state: Mutex::new(State { idle_p: Vec::new(), idle_m: ptr::null_mut(), need_spinning: false }),
+    state: Mutex::new(State { idle_p: Vec::new(), idle_m: ptr::null_mut(), wanted: ptr::null_mut(), free_m: ptr::null_mut(), need_spinning: false }),
     poll_until: AtomicU64::new(0),
 };
 
 /// What a new scheduler thread runs; set once at start, above this file in the order of layers.
-static M_ENTRY: OnceLock<fn(&'static M)> = OnceLock::new();
+static M_ENTRY: OnceLock<MEntry> = OnceLock::new();
+
+/// The first P of the new thread's M, and whether it begins as a searcher.
+pub(crate) type MEntry = fn(&'static P, bool);
 
 impl Sched {
     /// The global queue.
@@ -65,11 +72,11 @@ impl Sched {
         &self.queue
     }
 
-    pub(crate) fn m_entry(&self) -> fn(&'static M) {
+    pub(crate) fn m_entry(&self) -> MEntry {
         *M_ENTRY.get().expect("set before the first P exists")
     }
 
-    pub(crate) fn set_m_entry(&self, entry: fn(&'static M)) {
+    pub(crate) fn set_m_entry(&self, entry: MEntry) {
         let first = M_ENTRY.set(entry).is_ok();
         debug_assert!(first);
     }
@@ -130,6 +137,64 @@ impl State {
         let m = unsafe { self.idle_m.as_ref() }?;
         self.idle_m = m.link.get();
         Some(m)
+    }
+
+    /// Takes `m` off the idle list, if it is there: it has slept for long enough.
+    pub(crate) fn remove_m(&mut self, m: &'static M) -> bool {
+        let mut at: *mut M = ptr::null_mut();
+        let mut next = self.idle_m;
+        // SAFETY: null or an M, never freed (M2).
+        while let Some(idle) = unsafe { next.as_ref() } {
+            if ptr::eq(idle, m) {
+                // SAFETY: as above.
+                match unsafe { at.as_ref() } {
+                    Some(before) => before.link.set(m.link.get()),
+                    None => self.idle_m = m.link.get(),
+                }
+                return true;
+            }
+            (at, next) = (next, idle.link.get());
+        }
+        false
+    }
+
+    /// Asks for an M for `p`, which nobody owns.
+    pub(crate) fn push_wanted(&mut self, p: &'static P, spinning: bool) {
+        p.for_searcher.set(spinning);
+        p.link.set(self.wanted);
+        self.wanted = ptr::from_ref(p).cast_mut();
+    }
+
+    pub(crate) fn pop_wanted(&mut self) -> Option<(&'static P, bool)> {
+        // SAFETY: null or a P, never freed (P2).
+        let p = unsafe { self.wanted.as_ref() }?;
+        self.wanted = p.link.get();
+        Some((p, p.for_searcher.get()))
+    }
+
+    /// Keeps an M whose thread ends.
+    pub(crate) fn push_free_m(&mut self, m: &'static M) {
+        m.link.set(self.free_m);
+        self.free_m = ptr::from_ref(m).cast_mut();
+    }
+
+    /// An M whose thread has ended and that `fits`.
+    pub(crate) fn pop_free_m(&mut self, fits: impl Fn(&M) -> bool) -> Option<&'static M> {
+        let mut at: *mut M = ptr::null_mut();
+        let mut next = self.free_m;
+        // SAFETY: null or an M, never freed (M2).
+        while let Some(m) = unsafe { next.as_ref() } {
+            if fits(m) {
+                // SAFETY: as above.
+                match unsafe { at.as_ref() } {
+                    Some(before) => before.link.set(m.link.get()),
+                    None => self.free_m = m.link.get(),
+                }
+                return Some(m);
+            }
+            (at, next) = (next, m.link.get());
+        }
+        None
     }
 
     /// Puts a P that nobody owns on the idle list (SC2: not a retired one).

@@ -34,14 +34,12 @@ use std::sync::atomic::Ordering;
 
 use super::g::GRef;
 use super::global::{SCHED, State};
-use super::m::{self, M};
+use super::m::M;
 use super::p::P;
-use super::{fatal, poll, retire, watch};
-use crate::sys::clock::NEVER;
+use super::{poll, retire, threads, watch};
+use crate::config;
+use crate::sys::clock::{self, NEVER};
 use crate::sys::shim::{store_load_fence, store_load_fence_after_rmw};
-
-/// Stack of a scheduler thread. Goroutines do not run on it; signal handlers have their own.
-const G0_STACK_BYTES: usize = 128 * 1024;
 
 /// Called after work was published by a plain store: wakes a searcher if that is needed.
 pub(crate) fn wake_p() {
@@ -82,34 +80,17 @@ fn start_searcher() {
     }
 }
 
-/// Wakes or makes an M for `p`, which was just taken off the idle list.
+/// Wakes an M for `p`, which was just taken off the idle list, or has one made.
 fn start_m(mut state: parking_lot::MutexGuard<'_, State>, p: &'static P, spinning: bool) {
     let idle = state.pop_m();
+    if idle.is_none() {
+        state.push_wanted(p, spinning);
+    }
     drop(state);
     watch::p_runs();
     match idle {
-        Some(m) => {
-            m.spinning.set(spinning); // it sleeps: `give_p` publishes this
-            m.give_p(p);
-        }
-        None => spawn_m(p, spinning),
-    }
-}
-
-#[cold]
-fn spawn_m(p: &'static P, spinning: bool) {
-    let m = M::leak_new();
-    m.spinning.set(spinning);
-    m.give_p(p);
-    let thread = std::thread::Builder::new()
-        .name(format!("gusty-m{}", m.id))
-        .stack_size(G0_STACK_BYTES)
-        .spawn(move || (SCHED.m_entry())(m));
-    if let Err(error) = thread {
-        fatal::fatal(format_args!(
-            "cannot start a thread for the scheduler ({error}); {} threads exist",
-            m::count()
-        ));
+        Some(m) => m.start(p, spinning),
+        None => threads::want(),
     }
 }
 
@@ -161,13 +142,37 @@ pub(crate) fn start_spinning(m: &'static M) -> bool {
     true
 }
 
-/// Sleeps without a P until one is given (ID2).
-pub(crate) fn stop_m(m: &'static M) {
+/// Sleeps without a P until one is given (ID2). False if the thread is to end instead: it was not
+/// needed for long.
+pub(crate) fn stop_m(m: &'static M) -> bool {
     debug_assert!(m.p().is_none() && !m.spinning.get());
-    SCHED.lock().push_m(m);
+    {
+        let mut state = SCHED.lock();
+        if let Some((p, spinning)) = state.pop_wanted() {
+            m.set_p(Some(p));
+            m.spinning.set(spinning);
+            return true;
+        }
+        state.push_m(m);
+    }
+    while threads::live() > threads::floor() {
+        if m.note.sleep_until(Some(clock::after(config::settings().thread_idle))) {
+            m.set_p(m.take_p());
+            return true;
+        }
+        let mut state = SCHED.lock();
+        if !state.remove_m(m) {
+            break; // a P is on its way
+        }
+        if threads::may_end() {
+            return false;
+        }
+        state.push_m(m);
+    }
     m.note.sleep();
     m.set_p(m.take_p());
     debug_assert!(m.p().is_some());
+    true
 }
 
 /// Gives this M's P, with whatever is queued on it, to somebody else, because this M is about to

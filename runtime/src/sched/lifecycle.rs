@@ -8,7 +8,7 @@
 //! 4. The limit on goroutines is set from memory; the network poller is made; the signal mask
 //!    that scheduler threads will have is that of the thread that starts them.
 //! 5. The Ps are made and put on the idle list. Their threads come with the first work.
-//! 6. The watchdog thread is started.
+//! 6. The watchdog thread and the one that makes scheduler threads are started.
 //!
 //! There is no shutdown: the process ends when `main` returns, whatever goroutines do (as in Go).
 
@@ -17,7 +17,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::global::SCHED;
-use super::{comeback, fatal, gslab, hook, m, monitor, poll, ready, report, retake, run};
+use super::{comeback, fatal, gslab, hook, monitor, poll, ready, report, retake, run, threads};
 use crate::config::{self, Settings};
 use crate::stack;
 use crate::sys::mask;
@@ -55,15 +55,15 @@ fn start() {
     let mut state = SCHED.lock();
     SCHED.set_procs(u32::try_from(settings.procs).expect("at most MAX_PROCS")); // step 5
     let first_made = SCHED.made();
-    debug_assert_eq!((first_made, m::count()), (0, 0));
+    debug_assert_eq!((first_made, threads::live()), (0, 0));
     for _ in 0..settings.procs {
         let p = SCHED.add_p();
         state.push_p(p);
     }
     drop(state);
-    if let Err(error) = monitor::start() {
+    if let Err(error) = monitor::start().and_then(|()| threads::start()) {
         // step 6
-        fatal::fatal(format_args!("cannot start the watchdog thread: {error}"));
+        fatal::fatal(format_args!("cannot start a thread: {error}"));
     }
     STARTED.store(true, Ordering::Release); // partner: the load in `ensure_started`
 }

@@ -3,7 +3,8 @@
 //! Not here: starting and stopping Ms (`idle`), their loop (`run`).
 //! Invariants
 //!   M1  Everything but `hold`, `note`, `next_p` and `link` is written by the M's own thread only.
-//!   M2  Ms are never freed: an idle one waits in a list for its next P.
+//!   M2  Ms are never freed: an idle one waits in a list for its next P, one whose thread has ended
+//!       for another thread.
 //!   M3  The M of a goroutine can change at every park and wherever the outermost section begins.
 //!       A pointer from `current` is good in the section in which it was read, up to the next
 //!       switch. It is read from a word that the compiler does not cache, so the accessor may be
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
 
 use super::g::{G, GRef};
 use super::p::P;
+use crate::config::MAX_THREADS;
 use crate::stack::Stack;
 use crate::sys::cpu;
 use crate::sys::hold::Hold;
@@ -72,8 +74,8 @@ pub(crate) struct M {
 // SAFETY: M1; `link` is under the scheduler's lock.
 unsafe impl Sync for M {}
 
-/// The most Ms there can be.
-pub(crate) const MAX_MS: usize = 1 << 15;
+/// Room for all Ms: more than threads, because some do not fit a new thread (TH4 of `threads`).
+const MAX_MS: usize = 2 * MAX_THREADS as usize;
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(0);
 static ALL: [AtomicPtr<M>; MAX_MS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_MS];
@@ -88,11 +90,6 @@ pub(crate) fn get(id: u32) -> Option<&'static M> {
 /// Top bit of `M::call`.
 const IN_CALL: u64 = 1 << 63;
 
-/// Ms ever made.
-pub(crate) fn count() -> u32 {
-    NEXT_ID.load(Ordering::Relaxed)
-}
-
 /// The M of the calling thread, if it is one. The reference must not be kept over a switch (M3).
 #[inline(always)]
 pub(crate) fn current() -> Option<&'static M> {
@@ -101,18 +98,21 @@ pub(crate) fn current() -> Option<&'static M> {
     unsafe { m.as_ref() }
 }
 
-/// Makes the calling thread `m`.
-pub(crate) fn adopt(m: &'static M) {
+/// Makes the calling thread an M: one whose thread has ended (TH4 of `threads`), or a new one.
+/// `reuse` finds the former.
+pub(crate) fn adopt(reuse: impl FnOnce(&dyn Fn(&M) -> bool) -> Option<&'static M>) -> &'static M {
+    let own = tls::level() == tls::Level::Own;
+    let host = if own { Host::here() } else { Host::NOBODY };
+    let m = reuse(&|m| m.host().fs() != host.fs() || *m.host() == host).unwrap_or_else(M::leak_new);
     // SAFETY: the word is the scheduler's; nobody else reads `host` yet (M1).
     unsafe {
         tls::set::<{ tls::SCHED }>(ptr::from_ref(m).expose_provenance());
         section::set_depth(1); // g0 is never outside (SN1)
         m.home.set(tls::fs());
         m.tid.store(cpu::this_thread(), Ordering::Relaxed); // for the watchdog
-        if tls::level() == tls::Level::Own {
-            *m.host.get() = Host::here();
-        }
+        *m.host.get() = host;
     }
+    m
 }
 
 impl G {
@@ -131,6 +131,7 @@ impl G {
 impl M {
     pub(crate) fn leak_new() -> &'static M {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        assert!(id < MAX_MS as u32, "Ms are used again");
         let m = Box::leak(Box::new(M {
             hold: Hold::new(),
             id,
@@ -275,6 +276,22 @@ impl M {
     #[inline]
     pub(crate) fn take_left_stack(&self) -> Option<Stack> {
         Stack::from_bits(self.dead.replace(0))
+    }
+
+    /// Gives `p` to this M, which was just taken off the idle list.
+    pub(crate) fn start(&self, p: &'static P, spinning: bool) {
+        self.spinning.set(spinning); // it sleeps: `give_p` publishes this
+        self.give_p(p);
+    }
+
+    /// The thread ends: from here on it is a plain one.
+    pub(crate) fn abandon(&self) {
+        self.tid.store(0, Ordering::Relaxed); // for the watchdog
+        // SAFETY: the words are the scheduler's.
+        unsafe {
+            tls::set::<{ tls::SCHED }>(0);
+            section::set_depth(0);
+        }
     }
 
     /// Hands `p` to this sleeping M. Any thread that took the M off a list.

@@ -52,5 +52,6 @@ pub(crate) mod spawn;
 mod stalled;
 mod starved;
 mod steal;
+pub(crate) mod threads;
 mod timers;
 mod watch;

@@ -16,11 +16,13 @@
 use std::sync::atomic::Ordering;
 
 use super::g::{GRef, GStatus, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, OUTPUT_LIVE};
+use super::global::SCHED;
 use super::m::{self, M};
+use super::p::P;
 use super::park;
 use super::pick;
 use super::ready;
-use super::{fatal, find, idle, own, spawn, starved};
+use super::{fatal, find, idle, own, spawn, starved, threads};
 use crate::arch::{self, Exit};
 use crate::stack::{SizeClass, Stack};
 use crate::sys::mask;
@@ -28,25 +30,25 @@ use crate::sys::section;
 use crate::sys::signal::AltStack;
 use crate::tls;
 
-/// Body of a scheduler thread: `m` was given its first P before the thread began.
-pub(crate) fn m_main(m: &'static M) {
-    m::adopt(m);
+/// Body of a scheduler thread, which begins with the P `p`.
+pub(crate) fn m_main(p: &'static P, spinning: bool) {
+    let m = m::adopt(|fits| SCHED.lock().pop_free_m(fits));
     mask::adopt();
     let alt_stack = AltStack::install();
     if let Err(error) = &alt_stack {
         fatal::fatal(format_args!("no signal stack for a scheduler thread: {error}"));
     }
-    m.note.clear(); // the wake-up that came with the first P
-    m.set_p(m.take_p());
+    m.set_p(Some(p));
+    m.spinning.set(spinning);
     let _keep = alt_stack;
-    loop {
-        let g = m.take_handoff().unwrap_or_else(|| find::find_runnable(m));
+    while let Some(g) = m.take_handoff().or_else(|| find::find_runnable(m)) {
         idle::stop_spinning(m);
         match g.bound_m() {
             None => execute(m, g),
             Some(owner) => grant(m, owner),
         }
     }
+    threads::give_up(m);
 }
 
 /// A G that only `owner` can run is next: lend it this M's P. The owner's thread sleeps in

@@ -10,7 +10,7 @@ use super::malloc;
 use super::words::{self, HOST};
 
 /// What a scheduler thread lends to the goroutines it runs. Made once, on that thread.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Host {
     pub(super) fs: usize,
     /// The allocator's per-thread words, constant for the thread's life.
