@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::sched::call::Call;
 use crate::sched::ext::Ext;
 use crate::sched::g::WaitReason;
-use crate::sched::park as sched_park;
+use crate::sched::{locked, park as sched_park};
 use crate::sys::clock::{self, NEVER};
 
 /// A goroutine's id: unique for the life of the process, never reused. The main goroutine of
@@ -127,6 +127,40 @@ pub fn sleep_until(deadline: Instant) {
 pub fn blocking<R>(f: impl FnOnce() -> R) -> R {
     let _call = Call::begin();
     f()
+}
+
+/// Locks the calling goroutine to its OS thread, which runs nobody else meanwhile: for libraries that
+/// care which thread they are called on, and for state of the kernel's threads (namespaces,
+/// scheduling policy, signal masks).
+///
+/// Calls nest: as many of [`unlock_os_thread`] undo them. A goroutine that ends locked takes its
+/// thread with it. Switching to and from a locked goroutine takes two switches of threads, several
+/// microseconds. On a plain thread, which nothing moves anyway, this does nothing.
+///
+/// ```
+/// gusty::spawn(|| {
+///     gusty::lock_os_thread();
+///     let before = std::fs::read_link("/proc/thread-self").unwrap();
+///     gusty::sleep(std::time::Duration::from_millis(1));
+///     assert_eq!(std::fs::read_link("/proc/thread-self").unwrap(), before);
+///     gusty::unlock_os_thread();
+/// })
+/// .join()
+/// .unwrap();
+/// ```
+///
+/// Source: Go's runtime.LockOSThread.
+pub fn lock_os_thread() {
+    locked::lock();
+}
+
+/// Undoes one call of [`lock_os_thread`]. Without one it does nothing.
+///
+/// ```
+/// gusty::unlock_os_thread();
+/// ```
+pub fn unlock_os_thread() {
+    locked::unlock();
 }
 
 /// Lets the other goroutines of this P run, then goes on; on a plain thread, `sched_yield`.

@@ -55,8 +55,8 @@ pub mod net;
 
 #[cfg(not(loom))]
 pub use goroutine::{
-    Goroutine, GoroutineId, blocking, current, is_goroutine, park, park_timeout, sleep, sleep_until,
-    yield_now,
+    Goroutine, GoroutineId, blocking, current, is_goroutine, lock_os_thread, park, park_timeout,
+    sleep, sleep_until, unlock_os_thread, yield_now,
 };
 #[cfg(not(loom))]
 pub use gusty_macros::{go, main, test};

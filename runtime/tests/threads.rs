@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::{Child, until};
 use gusty::spawn;
 
-/// Blocks `n` goroutines on a std mutex at once, and lets them go again.
-fn burst(n: usize) {
+/// Blocks `n` goroutines on a std mutex at once, and lets them go again; how many threads there were.
+fn burst(n: usize) -> usize {
     let gate = Arc::new(std::sync::Mutex::new(()));
     let begun = Arc::new(AtomicUsize::new(0));
     let held = gate.lock().unwrap();
@@ -23,8 +23,10 @@ fn burst(n: usize) {
         })
         .collect();
     until(|| begun.load(Ordering::SeqCst) == n);
+    let threads = gusty::runtime::num_threads();
     drop(held);
     blocked.into_iter().for_each(|handle| handle.join().unwrap());
+    threads
 }
 
 #[test]
@@ -34,8 +36,7 @@ fn threads_of_a_burst_end_when_they_idle() {
     let ended = child.run(|| {
         const N: usize = 500;
         for _ in 0..3 {
-            burst(N);
-            assert!(gusty::runtime::num_threads() > N / 2, "it was a burst");
+            assert!(burst(N) > N / 2, "not a burst");
             while gusty::runtime::num_threads() > 2 + 2 {
                 std::thread::yield_now();
             }
@@ -51,6 +52,8 @@ fn threads_of_a_burst_end_when_they_idle() {
 #[test]
 fn the_limit_on_threads_is_named() {
     let child = Child::of("the_limit_on_threads_is_named").env("GUSTY_MAX_THREADS", 12);
-    let ended = child.env("GOMAXPROCS", 1).run(|| burst(50));
+    let ended = child.env("GOMAXPROCS", 1).run(|| {
+        burst(50);
+    });
     ended.killed_by(libc::SIGABRT).says(&["thread exhaustion", "12", "GUSTY_MAX_THREADS"]);
 }

@@ -9,7 +9,7 @@
 
 use super::m;
 use super::park;
-use super::{idle, ready};
+use super::{idle, locked, ready};
 use crate::sys::hold::Notice;
 use crate::tls;
 
@@ -32,7 +32,7 @@ fn come_back(m: &'static m::M) {
     if idle::acquire_p(m) {
         return;
     }
-    if tls::on_goroutine() {
+    if tls::on_goroutine() && !locked::is_locked(m) {
         g.set_status(super::g::GStatus::Runnable);
         park::switch(m, None, g, move || ready::push_global(g)); // CB1
     } else {

@@ -214,12 +214,15 @@ pub(crate) fn regain_p(m: &'static M, g: GRef) {
     if acquire_p(m) {
         return;
     }
+    let locked = g.bound_m().is_some();
     g.set_bound_m(Some(m));
     SCHED.injector().push(g);
     wake_p();
     m.note.sleep(); // not on the idle list: only `run::grant` wakes it
     m.set_p(m.take_p());
-    g.set_bound_m(None);
+    if !locked {
+        g.set_bound_m(None);
+    }
 }
 
 /// Whether any queue holds work; exact only after a fence (SR1).

@@ -58,6 +58,8 @@ pub(crate) struct M {
     handoff: Cell<*mut G>,
     /// The stack that an exiting goroutine has just left, packed; 0 if none.
     dead: Cell<usize>,
+    /// How often its goroutine has locked itself to this thread; see `locked`.
+    pub(crate) locks: Cell<u32>,
     /// Counted among the searchers.
     pub(crate) spinning: Cell<bool>,
     rand: UnsafeCell<Rand>,
@@ -145,6 +147,7 @@ impl M {
             p: AtomicPtr::new(ptr::null_mut()),
             handoff: Cell::new(ptr::null_mut()),
             dead: Cell::new(0),
+            locks: Cell::new(0),
             spinning: Cell::new(false),
             host: UnsafeCell::new(Host::NOBODY),
             rand: UnsafeCell::new(Rand::new(u64::from(id) ^ crate::sys::clock::cycles())),
@@ -287,6 +290,7 @@ impl M {
     /// The thread ends: from here on it is a plain one.
     pub(crate) fn abandon(&self) {
         self.tid.store(0, Ordering::Relaxed); // for the watchdog
+        self.locks.set(0);
         // SAFETY: the words are the scheduler's.
         unsafe {
             tls::set::<{ tls::SCHED }>(0);

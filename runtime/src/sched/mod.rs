@@ -34,6 +34,7 @@ pub(crate) mod call;
 mod idle;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
+pub(crate) mod locked;
 pub(crate) mod m;
 mod monitor;
 mod own;

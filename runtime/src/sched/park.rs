@@ -23,7 +23,7 @@ use super::pick;
 use super::poll;
 use super::ready;
 use super::timers::Timed;
-use super::{foreign, own, p::P};
+use super::{foreign, locked, own, p::P};
 use crate::arch;
 use crate::sys::clock::{NEVER, Nanos};
 use crate::sys::section::{self, Section};
@@ -106,7 +106,7 @@ pub(super) fn switch<C: FnOnce()>(m: &'static M, next: Option<GRef>, g: GRef, co
 pub(crate) unsafe fn park<C: FnOnce()>(reason: WaitReason, commit: C) {
     let _section = Section::enter_if_outside(); // PA4
     match m::current() {
-        Some(m) if !tied_to_m() => {
+        Some(m) if !tied_to_m(m) => {
             let (g, p) = here(m);
             g.set_waiting(reason);
             leave(m, p, g, commit);
@@ -129,7 +129,7 @@ pub(crate) unsafe fn park_until<C: FnOnce()>(
 ) -> usize {
     let _section = Section::enter_if_outside(); // PA4
     match m::current() {
-        Some(m) if !tied_to_m() => {
+        Some(m) if !tied_to_m(m) => {
             let (g, p) = here(m);
             g.set_waiting(reason);
             if deadline == NEVER {
@@ -166,8 +166,8 @@ pub(crate) fn yield_now() {
         return;
     }
     g.set_status(GStatus::Runnable);
-    if tied_to_m() {
-        // PA3: the others run while this M waits for its turn.
+    if tied_to_m(m) {
+        // PA3, LO1: the others run while this M waits for its turn.
         idle::handoff_p(m);
         idle::regain_p(m, g);
         g.set_status(GStatus::Running);
@@ -187,10 +187,10 @@ pub(crate) fn sleep_until(deadline: Nanos) {
     unsafe { park_until(&wait, deadline, WaitReason::Sleep, || ()) };
 }
 
-/// PA3.
+/// PA3, or LO1 of `locked`.
 #[inline]
-fn tied_to_m() -> bool {
-    !tls::on_goroutine() && std::thread::panicking()
+fn tied_to_m(m: &'static M) -> bool {
+    locked::is_locked(m) || !tls::on_goroutine() && std::thread::panicking()
 }
 
 fn here(m: &'static M) -> (GRef, &'static P) {
@@ -212,7 +212,7 @@ pub(crate) fn goroutine() -> Option<GRef> {
 }
 
 /// Waits on the spot, blocking the OS thread: a plain thread, or a goroutine that may not leave
-/// its M (PA3).
+/// its M (PA3, LO1).
 #[cold]
 fn block<C: FnOnce()>(
     m: Option<&'static M>,

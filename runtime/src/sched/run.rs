@@ -22,7 +22,7 @@ use super::p::P;
 use super::park;
 use super::pick;
 use super::ready;
-use super::{fatal, find, idle, own, spawn, starved, threads};
+use super::{fatal, find, idle, locked, own, spawn, starved, threads};
 use crate::arch::{self, Exit};
 use crate::stack::{SizeClass, Stack};
 use crate::sys::mask;
@@ -41,14 +41,26 @@ pub(crate) fn m_main(p: &'static P, spinning: bool) {
     m.set_p(Some(p));
     m.spinning.set(spinning);
     let _keep = alt_stack;
-    while let Some(g) = m.take_handoff().or_else(|| find::find_runnable(m)) {
+    while let Some(g) = next(m) {
         idle::stop_spinning(m);
         match g.bound_m() {
             None => execute(m, g),
             Some(owner) => grant(m, owner),
         }
     }
+    if locked::is_locked(m) {
+        idle::handoff_p(m); // LO1: its goroutine has ended, and so does the thread
+        threads::ends();
+    }
     threads::give_up(m);
+}
+
+/// The next goroutine for `m`; `None` if its thread is to end.
+fn next(m: &'static M) -> Option<GRef> {
+    if locked::is_locked(m) {
+        return None; // LO1
+    }
+    m.take_handoff().or_else(|| find::find_runnable(m))
 }
 
 /// A G that only `owner` can run is next: lend it this M's P. The owner's thread sleeps in
@@ -177,7 +189,7 @@ fn run_task(g: GRef) {
 fn heir(m: &'static M, stack: Stack) -> Option<GRef> {
     let p = m.p().expect("goroutines run on a P");
     let class = usize::from(stack.class().index());
-    let next = if starved::any() { None } else { pick::heir(m, p, class) };
+    let next = if starved::any() || locked::is_locked(m) { None } else { pick::heir(m, p, class) };
     match next {
         Some(next) => {
             next.stack.set(stack.to_bits());
