@@ -12,7 +12,7 @@
 //! | `GUSTY_TLS_SURPLUS` | room for thread-locals of libraries opened later: `eat` or `keep` | `eat` |
 //! | `GUSTY_MAX_THREADS` | most scheduler threads at once, up to 32768 | 10000 |
 //! | `GUSTY_THREAD_IDLE_MS` | how long a thread beyond GOMAXPROCS + 2 idles before it ends | 10000 |
-//! | `GUSTYDEBUG` | `migrate=1`: a goroutine that parks goes through the global queue (for tests) | |
+//! | `GUSTYDEBUG` | a list of `migrate=1`: a goroutine that parks goes through the global queue (for tests); `schedtrace=N`: a line about the scheduler every N ms; `scheddetail=1`: lines about each P | |
 //!
 //! A value that cannot be used is reported on stderr once and the default is taken.
 
@@ -53,8 +53,16 @@ pub(crate) struct Settings {
     pub(crate) max_threads: u32,
     /// How long a superfluous scheduler thread idles before it ends.
     pub(crate) thread_idle: Duration,
-    /// `GUSTYDEBUG`: see the module.
+    pub(crate) debug: Debug,
+}
+
+/// `GUSTYDEBUG`: see the module.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Debug {
     pub(crate) migrate: bool,
+    /// Milliseconds between two lines; 0 for none.
+    pub(crate) sched_trace: u64,
+    pub(crate) sched_detail: bool,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
@@ -88,7 +96,7 @@ pub(crate) fn settings() -> &'static Settings {
             thread_idle: Duration::from_millis(
                 read("GUSTY_THREAD_IDLE_MS", millis).unwrap_or(10_000),
             ),
-            migrate: read("GUSTYDEBUG", migrate).unwrap_or(false),
+            debug: read("GUSTYDEBUG", debug).unwrap_or_default(),
         }
     })
 }
@@ -171,12 +179,19 @@ fn surplus(text: &str) -> Result<Surplus, String> {
     }
 }
 
-fn migrate(text: &str) -> Result<bool, String> {
-    match text {
-        "migrate=1" => Ok(true),
-        "migrate=0" => Ok(false),
-        _ => Err("migrate=0 or migrate=1".into()),
+fn debug(text: &str) -> Result<Debug, String> {
+    let mut debug = Debug::default();
+    for item in text.split(',') {
+        let (name, value) = item.trim().split_once('=').ok_or("a list of name=value")?;
+        let number = millis(value)?;
+        match name {
+            "migrate" => debug.migrate = number != 0,
+            "schedtrace" => debug.sched_trace = number,
+            "scheddetail" => debug.sched_detail = number != 0,
+            _ => return Err(format!("{name}: one of migrate, schedtrace, scheddetail")),
+        }
     }
+    Ok(debug)
 }
 
 /// As many goroutines as fit into three quarters of the memory this process may use.
@@ -226,6 +241,15 @@ mod tests {
     fn guards_have_names() {
         assert!(guard("mprotect").is_ok());
         assert!(guard("none").is_err());
+    }
+
+    #[test]
+    fn debug_is_a_list() {
+        let want = Debug { migrate: true, sched_trace: 1000, sched_detail: false };
+        assert_eq!(debug("migrate=1, schedtrace=1000"), Ok(want));
+        for bad in ["migrate", "migrate=x", "nonsense=1", "migrate=1,,"] {
+            assert!(debug(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -19,7 +19,11 @@ use common::{alone, scaled, watched};
 use gusty::{go, spawn};
 
 /// Runs `block` on a goroutine and `release`, which ends it, on another, with one P.
-fn one_p(name: &str, block: impl FnOnce() + Send + 'static, release: impl FnOnce() + Send + 'static) {
+fn one_p(
+    name: &str,
+    block: impl FnOnce() + Send + 'static,
+    release: impl FnOnce() + Send + 'static,
+) {
     let _alone = alone();
     let before = gusty::runtime::gomaxprocs(1);
     watched(name, || {

@@ -25,7 +25,14 @@ fn crowd(stop: &Arc<AtomicBool>) -> Vec<gusty::JoinHandle<HashSet<i32>>> {
         }
         seen
     };
-    (0..8).map(|_| spawn({ let stop = stop.clone(); move || run(stop) })).collect()
+    (0..8)
+        .map(|_| {
+            spawn({
+                let stop = stop.clone();
+                move || run(stop)
+            })
+        })
+        .collect()
 }
 
 fn on_each(name: &str, f: impl Fn()) {
@@ -47,9 +54,7 @@ fn a_locked_goroutine_has_its_thread_to_itself() {
             ready.send(()).unwrap();
             let mine = tid();
             let (tx, rx) = chan::bounded(0);
-            let echo = spawn(move || {
-                rx.iter().inspect(|_| assert_ne!(tid(), mine)).sum::<usize>()
-            });
+            let echo = spawn(move || rx.iter().inspect(|_| assert_ne!(tid(), mine)).sum::<usize>());
             for i in 0..scaled(300) {
                 match i % 3 {
                     0 => yield_now(),

@@ -43,6 +43,10 @@ pub trait Host: Send + Sync + 'static {
 
     /// Looks after Ps that stand still, once a round.
     fn attend(&self, now_ns: u64) -> Attention;
+
+    /// Everything is idle and a sleep without end begins; returns after how many nanoseconds to look
+    /// again nevertheless (`u64::MAX`: never).
+    fn idle(&self, now_ns: u64) -> u64;
 }
 
 /// What [`Host::attend`] did and what it wants.
@@ -129,8 +133,7 @@ impl Sysmon {
     pub fn stop(self) {}
 
     /// Whether the thread is in its deep sleep, or about to fall into it.
-    #[cfg(all(test, not(loom)))]
-    fn is_asleep(&self) -> bool {
+    pub fn is_asleep(&self) -> bool {
         self.shared.deep.is_announced()
     }
 
@@ -184,7 +187,11 @@ impl<H: Host> Watchdog<H> {
             self.look();
             match self.round() {
                 Rest::Nap(ns) => self.nap(ns),
-                Rest::Deep { at_most_ns } => self.sleep_deeply(at_most_ns),
+                Rest::Deep { at_most_ns } => {
+                    let again_ns = self.host.idle(self.now.at_ns);
+                    let at_most_ns = at_most_ns.unwrap_or(u64::MAX).min(again_ns);
+                    self.sleep_deeply((at_most_ns != u64::MAX).then_some(at_most_ns));
+                }
             }
         }
     }

@@ -8,6 +8,7 @@
 //!        that: they wait for a P on the spot.)
 
 use super::m;
+use super::metrics;
 use super::park;
 use super::{idle, locked, ready};
 use crate::sys::hold::Notice;
@@ -33,6 +34,7 @@ fn come_back(m: &'static m::M) {
         return;
     }
     if tls::on_goroutine() && !locked::is_locked(m) {
+        metrics::REQUEUES.add();
         g.set_status(super::g::GStatus::Runnable);
         park::switch(m, None, g, move || ready::push_global(g)); // CB1
     } else {

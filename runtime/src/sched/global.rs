@@ -6,8 +6,8 @@
 //!   SC2  A P is on the idle list if and only if no M owns it and its id is below `procs`.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
@@ -28,12 +28,23 @@ pub(crate) struct State {
     wanted: *mut P,
     /// Ms whose threads have ended.
     free_m: *mut M,
+    /// How often a P was taken.
+    starts: u64,
     /// Somebody saw work when no P was idle: the next M to give up its P must search first.
     pub(crate) need_spinning: bool,
 }
 
 // SAFETY: the pointers head lists whose links the lock protects.
 unsafe impl Send for State {}
+
+/// What is idle, at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Idle {
+    pub(crate) ps: usize,
+    pub(crate) ms: usize,
+    pub(crate) starts: u64,
+    pub(crate) need_spinning: bool,
+}
 
 /// See the module.
 pub(crate) struct Sched {
@@ -55,7 +66,14 @@ pub(crate) static SCHED: Sched = Sched {
     all: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_PROCS],
     searchers: CachePadded::new(Searchers::new()),
     queue: CachePadded::new(GlobalQueue::new()),
-    state: Mutex::new(State { idle_p: Vec::new(), idle_m: ptr::null_mut(), wanted: ptr::null_mut(), free_m: ptr::null_mut(), need_spinning: false }),
+    state: Mutex::new(State {
+        idle_p: Vec::new(),
+        idle_m: ptr::null_mut(),
+        wanted: ptr::null_mut(),
+        free_m: ptr::null_mut(),
+        starts: 0,
+        need_spinning: false,
+    }),
     poll_until: AtomicU64::new(0),
 };
 
@@ -139,6 +157,19 @@ impl State {
         Some(m)
     }
 
+    /// See [`Idle`].
+    pub(crate) fn idle(&self) -> Idle {
+        let mut ms = 0;
+        let mut next = self.idle_m;
+        // SAFETY: null or an M, never freed (M2).
+        while let Some(m) = unsafe { next.as_ref() } {
+            ms += 1;
+            next = m.link.get();
+        }
+        let (starts, need_spinning) = (self.starts, self.need_spinning);
+        Idle { ps: self.idle_p.len(), ms, starts, need_spinning }
+    }
+
     /// Takes `m` off the idle list, if it is there: it has slept for long enough.
     pub(crate) fn remove_m(&mut self, m: &'static M) -> bool {
         let mut at: *mut M = ptr::null_mut();
@@ -208,6 +239,7 @@ impl State {
     /// Takes the P that idled last. The caller calls `watch::p_runs` once the lock is released.
     pub(crate) fn pop_p(&mut self) -> Option<&'static P> {
         let p = self.idle_p.pop()?;
+        self.starts += 1;
         p.m_id.store(SOMEBODY, Ordering::Relaxed); // before the caller's `watch::p_runs`
         SCHED.searchers.idle_sub();
         Some(p)

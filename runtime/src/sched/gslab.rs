@@ -147,6 +147,15 @@ fn map_slab() -> Result<usize, NoHeader> {
     Ok(base.expose_provenance())
 }
 
+/// As [`for_each`], without allocating; holds the slabs' lock meanwhile.
+pub(crate) fn for_each_quietly(mut f: impl FnMut(GRef)) {
+    let slabs = SLABS.lock();
+    for (i, base) in slabs.bases.iter().enumerate() {
+        let used = if i + 1 == slabs.bases.len() { slabs.bump } else { SLAB_HEADERS };
+        visit(*base, used, &mut f);
+    }
+}
+
 /// Calls `f` for every header ever handed out, free ones included. They may change meanwhile.
 pub(crate) fn for_each(mut f: impl FnMut(GRef)) {
     let (bases, bump) = {
@@ -156,11 +165,16 @@ pub(crate) fn for_each(mut f: impl FnMut(GRef)) {
     };
     for (i, base) in bases.iter().enumerate() {
         let used = if i + 1 == bases.len() { bump } else { SLAB_HEADERS };
-        for k in 0..used {
-            let g = ptr::with_exposed_provenance_mut::<G>(base + k * size_of::<G>());
-            // SAFETY: inside a slab, below its bump mark (GS1).
-            f(unsafe { GRef::from_ptr(g) }.expect("not null"));
-        }
+        visit(*base, used, &mut f);
+    }
+}
+
+/// The first `used` headers of the slab at `base`.
+fn visit(base: usize, used: usize, f: &mut impl FnMut(GRef)) {
+    for k in 0..used {
+        let g = ptr::with_exposed_provenance_mut::<G>(base + k * size_of::<G>());
+        // SAFETY: inside a slab, below its bump mark (GS1).
+        f(unsafe { GRef::from_ptr(g) }.expect("not null"));
     }
 }
 

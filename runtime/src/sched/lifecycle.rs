@@ -74,7 +74,7 @@ fn choose_tls(settings: &Settings) {
         surplus: settings.surplus,
         each_stack: stack::for_each_top,
     });
-    ready::set_migrate(settings.migrate);
+    ready::set_migrate(settings.debug.migrate);
     if outcome.level == Level::Own
         && let Some(allocator) = tls::unwrapped()
     {

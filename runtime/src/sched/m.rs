@@ -180,6 +180,11 @@ impl M {
         if current { call } else { 0 }
     }
 
+    /// Whether a goroutine is locked to it. From elsewhere: an observation.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.cur().is_some_and(|g| !g.bound.get().is_null())
+    }
+
     /// The kernel's id of its thread.
     pub(crate) fn tid(&self) -> i32 {
         self.tid.load(Ordering::Relaxed)

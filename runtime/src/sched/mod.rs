@@ -19,8 +19,11 @@
 //!              └──> commit publishes the parked G, on the other side of the switch
 //! ```
 
+pub(crate) mod call;
 pub(crate) mod claim;
 mod comeback;
+mod deadlock;
+pub(crate) mod dump;
 pub(crate) mod ext;
 pub(crate) mod fatal;
 mod find;
@@ -30,12 +33,12 @@ pub(crate) mod global;
 mod global_queue;
 pub(crate) mod gslab;
 mod hook;
-pub(crate) mod call;
 mod idle;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod locked;
 pub(crate) mod m;
+pub(crate) mod metrics;
 mod monitor;
 mod own;
 pub(crate) mod p;

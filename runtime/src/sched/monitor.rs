@@ -13,12 +13,13 @@ use std::sync::atomic::Ordering;
 
 use gusty_sysmon::{Attention, Config, Host, Proc, Snapshot, Sysmon};
 
+use super::deadlock::{self, Look};
 use super::global::{MAX_PROCS, SCHED};
 use super::list::GList;
 use super::m::{self, M};
 use super::ready::ready_list;
 use super::stalled::{SUSPECT_NS, Sight, Stall, Verdict, WATCH_NS};
-use super::{idle, poll, retake, timers, watch};
+use super::{dump, idle, metrics, poll, retake, timers, watch};
 use crate::config;
 use crate::stack;
 use crate::sys::clock::{self, NEVER, Nanos};
@@ -31,11 +32,25 @@ struct Watched {
     thread: Option<(i32, ThreadState)>,
 }
 
-struct Monitor {
-    watched: UnsafeCell<Box<[Watched]>>,
+/// What the watchdog's thread keeps for itself.
+struct Own {
+    watched: Box<[Watched]>,
+    started: Nanos,
+    next_trace: Nanos,
+    /// Looks for a deadlock since a P ran, and how often Ps had been taken then.
+    looks: u32,
+    starts: u64,
 }
 
-// SAFETY: `watched` is used by `attend` only, which only the watchdog's thread calls.
+/// A look for a deadlock that is not certain is repeated after 10, 100 and 1000 ms.
+const LOOKS: u32 = 3;
+const LOOK_AGAIN_NS: Nanos = 10_000_000;
+
+struct Monitor {
+    own: UnsafeCell<Own>,
+}
+
+// SAFETY: `own` is used by `attend` and `idle` only, which only the watchdog's thread calls.
 unsafe impl Sync for Monitor {}
 // SAFETY: as above; nothing in it belongs to a thread.
 unsafe impl Send for Monitor {}
@@ -79,10 +94,10 @@ impl Host for Monitor {
 
     fn attend(&self, now_ns: u64) -> Attention {
         // SAFETY: see `Sync`; the borrow ends with this function.
-        let watched = unsafe { &mut *self.watched.get() };
+        let own = unsafe { &mut *self.own.get() };
         let waits = somebody_waits();
-        let mut attention = Attention::default();
-        for (i, watched) in watched.iter_mut().enumerate().take(SCHED.made()) {
+        let mut attention = Attention { fruitful: false, nap_ns: own.trace(now_ns) };
+        for (i, watched) in own.watched.iter_mut().enumerate().take(SCHED.made()) {
             let nap = match look(watched, i, now_ns, waits) {
                 Verdict::Fine => continue,
                 Verdict::Watch => WATCH_NS,
@@ -90,6 +105,7 @@ impl Host for Monitor {
                 Verdict::Ask => {
                     if let Some(m) = owner(i) {
                         m.hold.ask();
+                        metrics::PREEMPTIONS.add();
                     }
                     WATCH_NS
                 }
@@ -102,6 +118,46 @@ impl Host for Monitor {
         }
         attention
     }
+
+    fn idle(&self, now_ns: u64) -> u64 {
+        // SAFETY: see `Sync`; the borrow ends with this function.
+        let own = unsafe { &mut *self.own.get() };
+        own.trace(now_ns).min(own.look_for_deadlock())
+    }
+}
+
+impl Own {
+    /// Prints the line that is due; how long until the next is.
+    fn trace(&mut self, now: Nanos) -> Nanos {
+        let debug = config::settings().debug;
+        if debug.sched_trace == 0 {
+            return NEVER;
+        }
+        if self.next_trace <= now {
+            self.next_trace = now.saturating_add(debug.sched_trace.saturating_mul(1_000_000));
+            dump::trace(now.saturating_sub(self.started), debug.sched_detail);
+        }
+        self.next_trace - now
+    }
+
+    /// Everything is idle: for good? How soon to ask again.
+    fn look_for_deadlock(&mut self) -> Nanos {
+        let starts = SCHED.lock().idle().starts;
+        if starts != self.starts {
+            (self.starts, self.looks) = (starts, 0);
+        }
+        if self.looks == LOOKS {
+            return NEVER;
+        }
+        match deadlock::look() {
+            Look::Alive => NEVER,
+            Look::Dead => deadlock::report(),
+            Look::Unclear => {
+                self.looks += 1;
+                LOOK_AGAIN_NS * 10u64.pow(self.looks - 1)
+            }
+        }
+    }
 }
 
 /// Whether a P that stands still would be of use to somebody: goroutines are queued and no P is
@@ -110,8 +166,7 @@ fn somebody_waits() -> bool {
     if SCHED.searchers.idle() != 0 {
         return false;
     }
-    let unattended =
-        !poll::is_manned() && (poll::has_waiters() || timers::earliest() != NEVER);
+    let unattended = !poll::is_manned() && (poll::has_waiters() || timers::earliest() != NEVER);
     unattended || idle::any_work()
 }
 
@@ -139,7 +194,9 @@ fn look(watched: &mut Watched, i: usize, at: Nanos, waits: bool) -> Verdict {
 /// Starts the watchdog thread.
 pub(crate) fn start() -> io::Result<()> {
     let watched = (0..MAX_PROCS).map(|_| Watched { stall: Stall::NEW, thread: None }).collect();
-    let monitor = Monitor { watched: UnsafeCell::new(watched) };
+    let started = clock::now();
+    let own = Own { watched, started, next_trace: started, looks: 0, starts: 0 };
+    let monitor = Monitor { own: UnsafeCell::new(own) };
     let config = Config { max_procs: MAX_PROCS, ..Config::default() };
     watch::set(Sysmon::start(Arc::new(monitor), config)?);
     Ok(())

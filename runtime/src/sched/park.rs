@@ -225,6 +225,7 @@ fn block<C: FnOnce()>(
         Some(m) => m.cur().expect("g0 never parks"),
         None => foreign::current(),
     };
+    let _asleep = m.is_none().then(|| foreign::Asleep::begin(deadline == NEVER));
     g.set_waiting(reason);
     g.note.clear();
     if let Some(m) = m {

@@ -12,10 +12,11 @@
 //!   E3  LOOKING.store; fence (the membarrier); running.load  <->  thread's end: running is 0; fence;
 //!       LOOKING.load   (partner: `wait_for_looks`)
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::idle;
 use super::m;
+use super::metrics;
 use super::p::{P, SOMEBODY};
 use crate::sys::membarrier;
 use crate::sys::shim::store_load_fence;
@@ -24,17 +25,10 @@ use crate::sys::shim::store_load_fence;
 static POSSIBLE: AtomicBool = AtomicBool::new(false);
 /// RT2.
 static LOOKING: AtomicBool = AtomicBool::new(false);
-/// Ps taken.
-static COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// Once, before the first scheduler thread.
 pub(crate) fn init() {
     POSSIBLE.store(membarrier::register(), Ordering::Relaxed); // published with the start
-}
-
-/// How many Ps were taken since the start.
-pub(crate) fn count() -> u64 {
-    COUNT.load(Ordering::Relaxed) // a counter
 }
 
 /// Takes `p` from its M, if that is in user code, and passes it on. False if the M was in the
@@ -51,7 +45,7 @@ pub(super) fn retake(p: &'static P) -> bool {
         return false;
     }
     p.m_id.store(SOMEBODY, Ordering::Relaxed); // ours now (HD1 of `sys::hold`)
-    COUNT.fetch_add(1, Ordering::Relaxed);
+    metrics::RETAKES.add();
     idle::pass_on(p);
     true
 }

@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use super::g::{GRef, GStatus, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, OUTPUT_LIVE};
 use super::global::SCHED;
 use super::m::{self, M};
+use super::metrics;
 use super::p::P;
 use super::park;
 use super::pick;
@@ -68,6 +69,7 @@ fn next(m: &'static M) -> Option<GRef> {
 fn grant(m: &'static M, owner: &'static M) {
     let p = m.p().expect("find_runnable returns with a P");
     m.set_p(None);
+    metrics::HANDOFFS.add();
     owner.give_p(p);
 }
 

@@ -128,9 +128,8 @@ mod tests {
     #[test]
     fn a_known_call_is_taken_at_the_second_look() {
         let mut stall = Stall::NEW;
-        let mut look = |at, call, waits| {
-            stall.judge(sight(at, 1, call), waits, SLICE, never, || never())
-        };
+        let mut look =
+            |at, call, waits| stall.judge(sight(at, 1, call), waits, SLICE, never, || never());
         assert_eq!(look(0, 7, true), Verdict::Suspect);
         assert_eq!(look(20_000, 8, true), Verdict::Suspect, "another call");
         assert_eq!(look(40_000, 8, false), Verdict::Fine, "nobody waits");

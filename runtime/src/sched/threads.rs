@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::fatal;
 use super::global::SCHED;
 use super::m::M;
+use super::metrics;
 use super::p::P;
 use super::retake;
 use crate::config;
@@ -91,7 +92,7 @@ fn make(p: &'static P, spinning: bool) {
             .name(format!("gusty-m{}", live()))
             .stack_size(G0_STACK_BYTES);
         match builder.spawn(move || (SCHED.m_entry())(p, spinning)) {
-            Ok(_) => return,
+            Ok(_) => return metrics::THREADS_STARTED.add(),
             Err(error) if refused == TRIES => fatal::fatal(format_args!(
                 "thread exhaustion: the system starts no thread for the scheduler ({error}); \
                  {} exist",
@@ -120,6 +121,7 @@ pub(crate) fn ends() {
 /// The last thing that a scheduler thread does with its M.
 pub(crate) fn give_up(m: &'static M) {
     debug_assert!(m.p().is_none() && m.cur().is_none());
+    metrics::THREADS_ENDED.add();
     retake::wait_for_looks();
     m.abandon();
     SCHED.lock().push_free_m(m);

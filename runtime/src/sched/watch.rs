@@ -21,6 +21,11 @@ pub(crate) fn hurry() {
     }
 }
 
+/// Whether the watchdog sleeps because everything is idle.
+pub(crate) fn is_asleep() -> bool {
+    SYSMON.get().is_some_and(Sysmon::is_asleep)
+}
+
 /// A P has begun to run: the watchdog must look again if it sleeps deeply. A fence and a load.
 #[inline]
 pub(crate) fn p_runs() {

@@ -69,6 +69,10 @@ impl Host for Fake {
         self.note(Action::RunTimers);
     }
 
+    fn idle(&self, _: u64) -> u64 {
+        u64::MAX
+    }
+
     fn attend(&self, _: u64) -> Attention {
         Attention::default()
     }
