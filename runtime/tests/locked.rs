@@ -97,7 +97,7 @@ fn locks_nest_and_end() {
         .join()
         .unwrap();
         // Its thread is everybody's again.
-        spawn(|| yield_now()).join().unwrap();
+        spawn(yield_now).join().unwrap();
     });
 }
 

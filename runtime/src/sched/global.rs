@@ -24,7 +24,7 @@ pub(crate) struct State {
     /// Idle Ps, last idled last.
     pub(crate) idle_p: Vec<&'static P>,
     idle_m: *mut M,
-    /// Ps for which threads are to be made (TH2 of `threads`).
+    /// Ps for which threads are to be made (MT2 of `threads`).
     wanted: *mut P,
     /// Ms whose threads have ended.
     free_m: *mut M,

@@ -11,6 +11,8 @@
 //!       inlined anywhere.
 //!   M4  While a goroutine runs, `running` is the FS base that its section word is found by; on g0
 //!       it is 0. It changes before `switches`, and both before the G that was left is published.
+//!   M5  While the watchdog looks at an M (`LOOKING`), no scheduler thread ends: the word may be in
+//!       the thread's own block.
 //! Orderings
 //!   E1  give_p: next_p.store(Release) + note.wake -> note.sleep + take_p: next_p.swap(Acquire)
 //!   E2  runs: running.store, switches.store(Release) -> is_outside: switches.load(Acquire),
@@ -18,10 +20,14 @@
 //!       count becomes 0 (Release) -> is_outside: count.load(Acquire), switches.load. If the 0 is
 //!       another M's work, the second load of `switches` sees what the first did not, or the first
 //!       load of `running` was not this G's.
+//!   E3  LOOKING.store; fence (the heavy one); running.load  <->  wait_for_looks: running is 0; fence;
+//!       LOOKING.load   (one of the two sees the other)
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 
 use super::g::{G, GRef};
 use super::p::P;
@@ -32,6 +38,7 @@ use crate::sys::hold::Hold;
 use crate::sys::note::Note;
 use crate::sys::rand::Rand;
 use crate::sys::section;
+use crate::sys::shim::store_load_fence;
 use crate::tls::{self, Host};
 
 /// See the module.
@@ -76,7 +83,7 @@ pub(crate) struct M {
 // SAFETY: M1; `link` is under the scheduler's lock.
 unsafe impl Sync for M {}
 
-/// Room for all Ms: more than threads, because some do not fit a new thread (TH4 of `threads`).
+/// Room for all Ms: more than threads, because some do not fit a new thread (MT4 of `threads`).
 const MAX_MS: usize = 2 * MAX_THREADS as usize;
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(0);
@@ -87,6 +94,18 @@ pub(crate) fn get(id: u32) -> Option<&'static M> {
     let slot = ALL.get(usize::try_from(id).ok()?)?;
     // SAFETY: null or an M, never freed (M2).
     unsafe { slot.load(Ordering::Acquire).as_ref() } // partner: `leak_new`
+}
+
+/// M5.
+static LOOKING: AtomicBool = AtomicBool::new(false);
+
+/// For a thread that is about to end (M5).
+pub(crate) fn wait_for_looks() {
+    store_load_fence(); // E3
+    while LOOKING.load(Ordering::Acquire) {
+        // E3
+        std::thread::yield_now();
+    }
 }
 
 /// Top bit of `M::call`.
@@ -100,7 +119,7 @@ pub(crate) fn current() -> Option<&'static M> {
     unsafe { m.as_ref() }
 }
 
-/// Makes the calling thread an M: one whose thread has ended (TH4 of `threads`), or a new one.
+/// Makes the calling thread an M: one whose thread has ended (MT4 of `threads`), or a new one.
 /// `reuse` finds the former.
 pub(crate) fn adopt(reuse: impl FnOnce(&dyn Fn(&M) -> bool) -> Option<&'static M>) -> &'static M {
     let own = tls::level() == tls::Level::Own;
@@ -244,16 +263,24 @@ impl M {
         self.switches.store(switches.wrapping_add(1), Ordering::Release); // E2
     }
 
-    /// Whether a goroutine runs here that is in no section. For the watchdog: may say no where yes
-    /// would be true; a yes was true at a moment after the call began (E2).
-    pub(crate) fn is_outside(&self) -> bool {
+    /// Executes `fence`, the heavy side of an asymmetric one, and tells whether a goroutine runs here
+    /// that is in no section. For the watchdog: may say no where yes would be true; a yes was true at
+    /// a moment after the fence (E2).
+    pub(crate) fn is_outside(&self, fence: impl FnOnce() -> bool) -> bool {
+        LOOKING.store(true, Ordering::Relaxed); // E3
+        let outside = fence() && self.looks_outside();
+        LOOKING.store(false, Ordering::Release); // E3
+        outside
+    }
+
+    fn looks_outside(&self) -> bool {
         let before = self.switches.load(Ordering::Acquire); // E2
         let fs = self.running.load(Ordering::Acquire); // before the count
         if fs == 0 {
             return false;
         }
         // SAFETY: blocks of goroutines are never unmapped, a thread's own not while it is watched
-        // (RT2 of `retake`); the word is aligned, and written by single instructions.
+        // (M5); the word is aligned, and written by single instructions.
         let count = unsafe { AtomicUsize::from_ptr(tls::at(fs, tls::SECTION)) };
         count.load(Ordering::Acquire) == 0 // E2
             && self.switches.load(Ordering::Relaxed) == before

@@ -3,7 +3,7 @@
 //! Not here: when to do what (`gusty_sysmon::decide`, `stalled`).
 //! Invariants
 //!   MO1  The watchdog has no P: what it makes ready goes to the global queue and wakes an M.
-//!   MO2  Nothing here allocates or frees after the start, or takes a lock under which somebody
+//!   MO2  While anybody runs, nothing here allocates or frees, or takes a lock under which somebody
 //!        allocates.
 
 use std::cell::UnsafeCell;
@@ -122,7 +122,7 @@ impl Host for Monitor {
     fn idle(&self, now_ns: u64) -> u64 {
         // SAFETY: see `Sync`; the borrow ends with this function.
         let own = unsafe { &mut *self.own.get() };
-        own.trace(now_ns).min(own.look_for_deadlock())
+        own.trace(now_ns).min(own.look_for_deadlock()) // MO2: nobody runs
     }
 }
 

@@ -5,7 +5,7 @@
 //!   PA1  What makes a parked G findable (unlocking a queue, storing it in a word) is its commit,
 //!        and the commit runs after the switch has left the G's stack, on the other side. From
 //!        that moment the G may run elsewhere; the commit was moved off its stack before.
-//!   PA2  A commit neither parks nor runs user code; it may ready other Gs.
+//!   PA2  A commit neither parks nor runs user code (SN3 of `sys::section`); it may ready other Gs.
 //!   PA3  Where goroutines share their thread's thread-locals, std's panic count ties one to its
 //!        thread while a panic unwinds its stack: it then waits holding its M (the P is handed
 //!        off) instead of leaving it.

@@ -3,10 +3,10 @@
 //! Layer: L2 (sched)
 //! Not here: reading clocks (`monitor`), acting on a verdict (`retake`).
 //! Invariants
-//!   ST1  A thread counts as blocked only if its CPU clock stood still for `BLOCKED_NS` while the P's
+//!   SD1  A thread counts as blocked only if its CPU clock stood still for `BLOCKED_NS` while the P's
 //!        tick did, and the kernel says that it sleeps: under load a thread that waits for a
 //!        processor has a standing clock, too.
-//!   ST2  Nothing is done to a P while no goroutine waits for one.
+//!   SD2  Nothing is done to a P while no goroutine waits for one.
 //!
 //! Pure: everything seen is passed in. How soon a blocked call is found: `BLOCKED_NS` after the
 //! second look at it; looks are at most `WATCH_NS` apart while goroutines wait.
@@ -75,7 +75,7 @@ impl Stall {
         self.sight.call = now.call;
         if !waits {
             self.clock = None;
-            return Verdict::Fine; // ST2
+            return Verdict::Fine; // SD2
         }
         if now.call != 0 {
             return if before.call == now.call { Verdict::Retake } else { Verdict::Suspect };
@@ -84,7 +84,7 @@ impl Stall {
         match self.clock {
             Some((value, since)) if value == clock => {
                 let long = now.at.saturating_sub(since) >= BLOCKED_NS;
-                if long && asleep() { Verdict::Retake } else { Verdict::Suspect } // ST1
+                if long && asleep() { Verdict::Retake } else { Verdict::Suspect } // SD1
             }
             _ => {
                 self.clock = Some((clock, now.at));
@@ -129,7 +129,7 @@ mod tests {
     fn a_known_call_is_taken_at_the_second_look() {
         let mut stall = Stall::NEW;
         let mut look =
-            |at, call, waits| stall.judge(sight(at, 1, call), waits, SLICE, never, || never());
+            |at, call, waits| stall.judge(sight(at, 1, call), waits, SLICE, never, never);
         assert_eq!(look(0, 7, true), Verdict::Suspect);
         assert_eq!(look(20_000, 8, true), Verdict::Suspect, "another call");
         assert_eq!(look(40_000, 8, false), Verdict::Fine, "nobody waits");
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_computing_goroutine_is_asked_after_its_slice() {
         let mut stall = Stall::NEW;
-        let mut look = |at| stall.judge(sight(at, 1, 0), true, SLICE, || Some(at), || never());
+        let mut look = |at| stall.judge(sight(at, 1, 0), true, SLICE, || Some(at), never);
         assert_eq!(look(0), Verdict::Fine);
         assert_eq!(look(5_000_000), Verdict::Watch);
         assert_eq!(look(10_000_000), Verdict::Ask);
@@ -150,7 +150,7 @@ mod tests {
     fn nothing_is_read_while_nobody_waits() {
         let mut stall = Stall::NEW;
         for at in 0..3 {
-            let verdict = stall.judge(sight(at * SLICE, 1, 0), false, SLICE, never, || never());
+            let verdict = stall.judge(sight(at * SLICE, 1, 0), false, SLICE, never, never);
             assert_eq!(verdict, Verdict::Fine);
         }
     }

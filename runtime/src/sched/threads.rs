@@ -2,13 +2,13 @@
 //! Layer: L2 (sched)
 //! Not here: when an M is needed (`idle`), its loop (`run`), the struct (`m`).
 //! Invariants
-//!   TH1  Threads are made by one thread of its own, the spawner: making one allocates, and whoever
+//!   MT1  Threads are made by one thread of its own, the spawner: making one allocates, and whoever
 //!        needs an M may be in a runtime section, or the watchdog.
-//!   TH2  A P that waits for a new thread is on the list of wanted Ms, owned by nobody else. An M
+//!   MT2  A P that waits for a new thread is on the list of wanted Ms, owned by nobody else. An M
 //!        that is about to idle takes it from there.
-//!   TH3  `LIVE` counts threads from before they are made until after they have left every list.
-//!   TH4  A thread ends only on g0, without a P, taken off the idle list by itself, and after the
-//!        watchdog has looked away (RT2 of `retake`). Its M is used again by a later thread, unless
+//!   MT3  `LIVE` counts threads from before they are made until after they have left every list.
+//!   MT4  A thread ends only on g0, without a P, taken off the idle list by itself, and after the
+//!        watchdog has looked away (M5 of `m`). Its M is used again by a later thread, unless
 //!        that one's thread-locals are at the same address and lend something else: blocks of
 //!        goroutines remember whom they ran on by these two (HO2 of `tls::host`).
 
@@ -18,10 +18,9 @@ use std::time::Duration;
 
 use super::fatal;
 use super::global::SCHED;
-use super::m::M;
+use super::m::{self, M};
 use super::metrics;
 use super::p::P;
-use super::retake;
 use crate::config;
 use crate::sys::note::Note;
 
@@ -58,7 +57,7 @@ pub(crate) fn start() -> io::Result<()> {
     Ok(())
 }
 
-/// The caller has put a P on the list of wanted Ms (TH2).
+/// The caller has put a P on the list of wanted Ms (MT2).
 pub(crate) fn want() {
     NOTE.wake();
 }
@@ -77,10 +76,11 @@ fn serve() {
     }
 }
 
+/// MT1.
 fn make(p: &'static P, spinning: bool) {
     let most = config::settings().max_threads;
     if LIVE.fetch_add(1, Ordering::Relaxed) >= most {
-        // TH3
+        // MT3
         fatal::fatal(format_args!(
             "thread exhaustion: the limit of {most} scheduler threads is reached \
              (GUSTY_MAX_THREADS); goroutines block in system calls faster than these return"
@@ -107,7 +107,7 @@ fn make(p: &'static P, spinning: bool) {
 }
 
 /// The calling thread's M, which idled for long and has taken itself off the idle list, ends if
-/// there are more than are kept (TH4).
+/// there are more than are kept (MT4).
 pub(crate) fn may_end() -> bool {
     let (ok, err) = (Ordering::Relaxed, Ordering::Relaxed); // a counter
     LIVE.fetch_update(ok, err, |live| (live > floor()).then(|| live - 1)).is_ok()
@@ -122,7 +122,7 @@ pub(crate) fn ends() {
 pub(crate) fn give_up(m: &'static M) {
     debug_assert!(m.p().is_none() && m.cur().is_none());
     metrics::THREADS_ENDED.add();
-    retake::wait_for_looks();
+    m::wait_for_looks();
     m.abandon();
     SCHED.lock().push_free_m(m);
 }

@@ -35,11 +35,6 @@ impl ThreadClock {
         ThreadClock(!tid << 3 | OF_THREAD | AS_SCHEDULED)
     }
 
-    /// For system calls.
-    pub(super) fn id(self) -> clockid_t {
-        self.0
-    }
-
     /// CPU time that the thread has used, in nanoseconds; `None` if there is no such thread.
     pub(crate) fn now(self) -> Option<Nanos> {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -82,7 +77,7 @@ impl ThreadState {
         ThreadState { tid, fd: AtomicI32::new(UNOPENED) }
     }
 
-    /// Asks the kernel, by a system call. For one thread at a time, the watchdog.
+    /// Asks the kernel, by a system call (CP1). For one thread at a time, the watchdog.
     pub(crate) fn now(&self) -> Activity {
         let mut fd = self.fd.load(Ordering::Relaxed); // only the watchdog's
         if fd == UNOPENED {

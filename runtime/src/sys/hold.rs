@@ -116,14 +116,6 @@ impl Hold {
         let (ok, err) = (Ordering::Relaxed, Ordering::Relaxed); // a hint
         let _ = self.0.compare_exchange(HELD, HELD | ASK, ok, err);
     }
-
-    /// Owner: forgets being asked; for one that lets others run anyway.
-    #[inline]
-    pub(crate) fn forget(&self) {
-        if !self.is_quiet() {
-            let _ = self.notice();
-        }
-    }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -3,7 +3,7 @@
 //! Layer: L0 (machine)
 //! Not here: any protocol; the files that use it state theirs.
 //! Invariants
-//!   MB1  `light(); ` in one thread against `heavy()` in another order like two `fence(SeqCst)`: of
+//!   MB1  `light()` in one thread against `heavy()` in another order like two `fence(SeqCst)`: of
 //!        (store a; light; load b) and (store b; heavy; load a) at least one sees the other's store.
 //!   MB2  `register` has returned before any thread uses either; it decides for the whole process.
 //!
@@ -64,9 +64,19 @@ mod tests {
     use std::sync::Barrier;
     use std::sync::atomic::AtomicU32;
 
+    fn wait_for(word: &AtomicU32, round: u32) {
+        for spins in 1.. {
+            if word.load(Ordering::Acquire) >= round {
+                return;
+            }
+            // Mostly stay on the processor, so that the two race in the next round.
+            if spins % 256 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+        }
+    }
+
     /// Dekker's test, many times. (Without the fences some rounds in a million miss both stores.)
     fn never_misses_both() {
-        const ROUNDS: u32 = 40_000;
+        const ROUNDS: u32 = 5_000;
         let (a, b) = (AtomicU32::new(0), AtomicU32::new(0));
         let turn = AtomicU32::new(0);
         let light_saw: Vec<AtomicU32> = (0..=ROUNDS).map(|_| AtomicU32::new(0)).collect();
@@ -79,9 +89,7 @@ mod tests {
                     light();
                     light_saw[round as usize].store(b.load(Ordering::Relaxed), Ordering::Relaxed);
                     turn.store(round, Ordering::Release);
-                    while b.load(Ordering::Acquire) < round {
-                        std::hint::spin_loop();
-                    }
+                    wait_for(&b, round);
                 }
             });
             start.wait();
@@ -89,11 +97,9 @@ mod tests {
                 b.store(round, Ordering::Relaxed);
                 assert!(heavy());
                 let saw = a.load(Ordering::Relaxed);
-                while turn.load(Ordering::Acquire) < round {
-                    std::hint::spin_loop();
-                }
+                wait_for(&turn, round);
                 let other = light_saw[round as usize].load(Ordering::Relaxed);
-                assert!(saw == round || other == round, "round {round}: {saw} {other}");
+                assert!(saw >= round || other >= round, "round {round}: {saw} {other}");
             }
         });
     }

@@ -14,6 +14,7 @@ pub(crate) mod lock;
 #[cfg(not(loom))]
 pub(crate) mod mask;
 #[cfg(not(loom))]
+#[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]
 pub(crate) mod membarrier;
 #[cfg(not(loom))]
 pub(crate) mod note;

@@ -15,8 +15,10 @@
 //!   SN4  The outermost entry, and only that, looks at `Hold`: before anything is held or locked. So
 //!        it is a point at which the goroutine may change threads, as at a call of `yield_now`.
 //! Orderings
-//!   E1  enter: SECTION := 1; compiler fence; load `Hold`   <->   `hold`, whose E1 this is
+//!   E1  enter: SECTION := 1; compiler fence; load `Hold`   <->   the taker's membarrier
+//!       (partner: sys/hold.rs)
 //!   E2  leave: everything before; SECTION := 0 (x86 keeps the order) -> the taker's load
+//!       (partner: sched/m.rs)
 //!
 //! The count is read and written by separate instructions: between them the goroutine may be stopped
 //! and moved, but the word moves with it and nobody else writes it. The outermost entry stores a
