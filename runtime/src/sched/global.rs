@@ -10,12 +10,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
-use parking_lot::{Mutex, MutexGuard};
 
 use super::global_queue::GlobalQueue;
 use super::m::M;
 use super::p::{NOBODY, P, SOMEBODY};
 use crate::queue::searchers::Searchers;
+use crate::sys::mutex::{Mutex, MutexGuard};
 
 pub(crate) use crate::config::MAX_PROCS;
 

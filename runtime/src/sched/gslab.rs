@@ -16,8 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::g::{G, GRef, GStatus, JOIN_OPEN, OUTPUT_LIVE, Task};
 use super::list::GList;
 use crate::sys::lock::SpinLock;
-use crate::sys::section::Section;
-use parking_lot::Mutex;
+use crate::sys::mutex::Mutex;
 
 /// Headers in a slab: 512 KiB.
 const SLAB_HEADERS: usize = 4096;
@@ -159,7 +158,6 @@ pub(crate) fn for_each_quietly(mut f: impl FnMut(GRef)) {
 /// Calls `f` for every header ever handed out, free ones included. They may change meanwhile.
 pub(crate) fn for_each(mut f: impl FnMut(GRef)) {
     let (bases, bump) = {
-        let _section = Section::enter(); // who holds the lock is not stopped
         let slabs = SLABS.lock();
         (slabs.bases.clone(), slabs.bump)
     };

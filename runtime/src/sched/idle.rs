@@ -39,6 +39,7 @@ use super::p::P;
 use super::{poll, retire, threads, watch};
 use crate::config;
 use crate::sys::clock::{self, NEVER};
+use crate::sys::mutex::MutexGuard;
 use crate::sys::shim::{store_load_fence, store_load_fence_after_rmw};
 
 /// Called after work was published by a plain store: wakes a searcher if that is needed.
@@ -81,7 +82,7 @@ fn start_searcher() {
 }
 
 /// Wakes an M for `p`, which was just taken off the idle list, or has one made.
-fn start_m(mut state: parking_lot::MutexGuard<'_, State>, p: &'static P, spinning: bool) {
+fn start_m(mut state: MutexGuard<'_, State>, p: &'static P, spinning: bool) {
     let idle = state.pop_m();
     if idle.is_none() {
         state.push_wanted(p, spinning);

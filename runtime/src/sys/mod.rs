@@ -17,6 +17,8 @@ pub(crate) mod mask;
 #[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]
 pub(crate) mod membarrier;
 #[cfg(not(loom))]
+pub(crate) mod mutex;
+#[cfg(not(loom))]
 pub(crate) mod note;
 #[cfg(not(loom))]
 pub(crate) mod rand;
