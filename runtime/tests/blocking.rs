@@ -252,6 +252,7 @@ fn a_storm_of_short_blocking_calls() {
     thread_local! {
         static MINE: AtomicU32 = const { AtomicU32::new(0) };
     }
+    let own = gusty::runtime::features().tls == gusty::runtime::TlsLevel::Own;
     let _alone = alone();
     for procs in [1, 2, 8] {
         let before = gusty::runtime::gomaxprocs(procs);
@@ -267,7 +268,8 @@ fn a_storm_of_short_blocking_calls() {
                             } else {
                                 thread::sleep(Duration::from_micros(300));
                             }
-                            assert_eq!(MINE.with(|n| n.fetch_add(1, Ordering::Relaxed)) + 1, round);
+                            let mine = MINE.with(|n| n.fetch_add(1, Ordering::Relaxed)) + 1;
+                            assert!(mine == round || !own);
                             tx.send(format!("{i} {round}")).unwrap();
                         }
                     })

@@ -51,6 +51,7 @@ impl<T> Mutex<T> {
 
     #[cold]
     fn lock_slow(&self) {
+        // FM2: a spin, then the kernel.
         for _ in 0..SPINS {
             if self.word.load(Ordering::Relaxed) == FREE {
                 break;
