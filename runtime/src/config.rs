@@ -12,6 +12,7 @@
 //! | `GUSTY_TLS_SURPLUS` | room for thread-locals of libraries opened later: `eat` or `keep` | `eat` |
 //! | `GUSTY_MAX_THREADS` | most scheduler threads at once, up to 32768 | 10000 |
 //! | `GUSTY_THREAD_IDLE_MS` | how long a thread beyond GOMAXPROCS + 2 idles before it ends | 10000 |
+//! | `GUSTY_KICK` | how a goroutine that computes is stopped: `auto`, `perf`, `timer`, `tgkill` or `off` | `auto` |
 //! | `GUSTYDEBUG` | a list of `migrate=1`: a goroutine that parks goes through the global queue (for tests); `schedtrace=N`: a line about the scheduler every N ms; `scheddetail=1`: lines about each P | |
 //!
 //! A value that cannot be used is reported on stderr once and the default is taken.
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::stack::{GuardKind, SizeClass};
+use crate::sys::kick::Rung;
 use crate::tls::{Level, Surplus};
 
 /// The most Ps there can be.
@@ -50,6 +52,8 @@ pub(crate) struct Settings {
     /// The most that goroutines may have of thread-locals of their own.
     pub(crate) tls: Level,
     pub(crate) surplus: Surplus,
+    /// The first way of kicking threads that is tried.
+    pub(crate) kick: Rung,
     pub(crate) max_threads: u32,
     /// How long a superfluous scheduler thread idles before it ends.
     pub(crate) thread_idle: Duration,
@@ -92,6 +96,7 @@ pub(crate) fn settings() -> &'static Settings {
             max_goroutines: read("GUSTY_MAX_GOROUTINES", count).unwrap_or_else(fit_memory),
             tls: read("GUSTY_TLS", level).unwrap_or(Level::Own),
             surplus: read("GUSTY_TLS_SURPLUS", surplus).unwrap_or(Surplus::Eat),
+            kick: read("GUSTY_KICK", kick).unwrap_or(Rung::Perf),
             max_threads: read("GUSTY_MAX_THREADS", threads).unwrap_or(10_000),
             thread_idle: Duration::from_millis(
                 read("GUSTY_THREAD_IDLE_MS", millis).unwrap_or(10_000),
@@ -176,6 +181,16 @@ fn surplus(text: &str) -> Result<Surplus, String> {
         "eat" => Ok(Surplus::Eat),
         "keep" => Ok(Surplus::Keep),
         _ => Err("one of eat, keep".into()),
+    }
+}
+
+fn kick(text: &str) -> Result<Rung, String> {
+    match text {
+        "auto" | "perf" => Ok(Rung::Perf),
+        "timer" => Ok(Rung::Timer),
+        "tgkill" => Ok(Rung::Tgkill),
+        "off" => Ok(Rung::Off),
+        _ => Err("one of auto, perf, timer, tgkill, off".into()),
     }
 }
 

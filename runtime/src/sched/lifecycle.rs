@@ -17,7 +17,9 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::global::SCHED;
-use super::{comeback, fatal, gslab, hook, monitor, poll, ready, report, retake, run, threads};
+use super::{
+    comeback, fatal, gslab, hook, monitor, poll, preempt, ready, report, retake, run, threads,
+};
 use crate::config::{self, Settings};
 use crate::stack;
 use crate::sys::mask;
@@ -50,6 +52,7 @@ fn start() {
     }
     mask::remember();
     retake::init();
+    preempt::init();
     section::on_notice(comeback::on_notice);
     SCHED.set_m_entry(run::m_main);
     let mut state = SCHED.lock();

@@ -20,8 +20,9 @@
 //!       count becomes 0 (Release) -> is_outside: count.load(Acquire), switches.load. If the 0 is
 //!       another M's work, the second load of `switches` sees what the first did not, or the first
 //!       load of `running` was not this G's.
-//!   E3  LOOKING.store; fence (the heavy one); running.load  <->  wait_for_looks: running is 0; fence;
-//!       LOOKING.load   (one of the two sees the other)
+//!   E3  LOOKING.store; fence; running.load or tid.load  <->  vanish: running is 0, tid.store(0);
+//!       fence; LOOKING.load   (one of the two sees the other)
+//!   E4  adopt: kick made; tid.store(Release) -> kick: tid.load(Acquire)
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
@@ -35,6 +36,7 @@ use crate::config::MAX_THREADS;
 use crate::stack::Stack;
 use crate::sys::cpu;
 use crate::sys::hold::Hold;
+use crate::sys::kick::{Kick, Rung};
 use crate::sys::note::Note;
 use crate::sys::rand::Rand;
 use crate::sys::section;
@@ -52,8 +54,10 @@ pub(crate) struct M {
     switches: AtomicUsize,
     /// The FS base of the thread itself.
     home: Cell<usize>,
-    /// The kernel's id of the thread.
+    /// The kernel's id of the thread; 0 once it ends. Published after `kick`.
     tid: AtomicI32,
+    /// Stops the goroutine that runs here; made and dropped by the thread (M5).
+    kick: UnsafeCell<Option<Kick>>,
     /// The call that is known to block: `IN_CALL`, a count, and the P's tick at its begin. A hint.
     call: AtomicU64,
     /// Saved context of the scheduling stack while a goroutine runs.
@@ -99,15 +103,6 @@ pub(crate) fn get(id: u32) -> Option<&'static M> {
 /// M5.
 static LOOKING: AtomicBool = AtomicBool::new(false);
 
-/// For a thread that is about to end (M5).
-pub(crate) fn wait_for_looks() {
-    store_load_fence(); // E3
-    while LOOKING.load(Ordering::Acquire) {
-        // E3
-        std::thread::yield_now();
-    }
-}
-
 /// Top bit of `M::call`.
 const IN_CALL: u64 = 1 << 63;
 
@@ -120,8 +115,11 @@ pub(crate) fn current() -> Option<&'static M> {
 }
 
 /// Makes the calling thread an M: one whose thread has ended (MT4 of `threads`), or a new one.
-/// `reuse` finds the former.
-pub(crate) fn adopt(reuse: impl FnOnce(&dyn Fn(&M) -> bool) -> Option<&'static M>) -> &'static M {
+/// `reuse` finds the former; `rung` is the way to kick it.
+pub(crate) fn adopt(
+    rung: Rung,
+    reuse: impl FnOnce(&dyn Fn(&M) -> bool) -> Option<&'static M>,
+) -> &'static M {
     let own = tls::level() == tls::Level::Own;
     let host = if own { Host::here() } else { Host::NOBODY };
     let m = reuse(&|m| m.host().fs() != host.fs() || *m.host() == host).unwrap_or_else(M::leak_new);
@@ -130,9 +128,10 @@ pub(crate) fn adopt(reuse: impl FnOnce(&dyn Fn(&M) -> bool) -> Option<&'static M
         tls::set::<{ tls::SCHED }>(ptr::from_ref(m).expose_provenance());
         section::set_depth(1); // g0 is never outside (SN1)
         m.home.set(tls::fs());
-        m.tid.store(cpu::this_thread(), Ordering::Relaxed); // for the watchdog
         *m.host.get() = host;
+        *m.kick.get() = own.then(|| Kick::new_for_this_thread(rung));
     }
+    m.tid.store(cpu::this_thread(), Ordering::Release); // E4
     m
 }
 
@@ -160,6 +159,7 @@ impl M {
             switches: AtomicUsize::new(0),
             home: Cell::new(0),
             tid: AtomicI32::new(0),
+            kick: UnsafeCell::new(None),
             call: AtomicU64::new(0),
             g0_sp: Cell::new(0),
             cur: Cell::new(ptr::null_mut()),
@@ -319,10 +319,43 @@ impl M {
         self.give_p(p);
     }
 
+    /// The watchdog stops looking at this M: its thread is about to end (M5).
+    pub(crate) fn vanish(&self) {
+        self.tid.store(0, Ordering::Relaxed); // ordered by the fence
+        store_load_fence(); // E3
+        while LOOKING.load(Ordering::Acquire) {
+            // E3
+            std::thread::yield_now();
+        }
+    }
+
+    /// Kicks the thread. For the watchdog.
+    pub(crate) fn kick(&self) {
+        LOOKING.store(true, Ordering::Relaxed); // E3
+        store_load_fence(); // E3
+        if self.tid.load(Ordering::Acquire) != 0 {
+            // E4
+            // SAFETY: made before `tid` was stored, dropped when nobody looks (M5).
+            if let Some(kick) = unsafe { &*self.kick.get() } {
+                kick.arm(0);
+            }
+        }
+        LOOKING.store(false, Ordering::Release); // E3
+    }
+
+    /// The kick was felt. In the signal handler of this M's thread.
+    pub(crate) fn kicked(&self) {
+        // SAFETY: this thread's; not written while it can be kicked.
+        if let Some(kick) = unsafe { &*self.kick.get() } {
+            kick.fired();
+        }
+    }
+
     /// The thread ends: from here on it is a plain one.
     pub(crate) fn abandon(&self) {
-        self.tid.store(0, Ordering::Relaxed); // for the watchdog
         self.locks.set(0);
+        // SAFETY: the watchdog does not look any more (M5).
+        drop(unsafe { (*self.kick.get()).take() });
         // SAFETY: the words are the scheduler's.
         unsafe {
             tls::set::<{ tls::SCHED }>(0);

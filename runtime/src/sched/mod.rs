@@ -46,6 +46,7 @@ pub(crate) mod park;
 mod permit;
 mod pick;
 pub(crate) mod poll;
+mod preempt;
 pub(crate) mod procs;
 pub(crate) mod ready;
 mod report;

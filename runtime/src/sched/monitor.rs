@@ -19,7 +19,7 @@ use super::list::GList;
 use super::m::{self, M};
 use super::ready::ready_list;
 use super::stalled::{SUSPECT_NS, Sight, Stall, Verdict, WATCH_NS};
-use super::{dump, idle, metrics, poll, retake, timers, watch};
+use super::{dump, idle, metrics, poll, preempt, retake, timers, watch};
 use crate::config;
 use crate::stack;
 use crate::sys::clock::{self, NEVER, Nanos};
@@ -104,7 +104,7 @@ impl Host for Monitor {
                 Verdict::Suspect => SUSPECT_NS,
                 Verdict::Ask => {
                     if let Some(m) = owner(i) {
-                        m.hold.ask();
+                        preempt::preempt(m);
                         metrics::PREEMPTIONS.add();
                     }
                     WATCH_NS

@@ -21,6 +21,12 @@ impl GRef {
     }
 }
 
+/// Where a goroutine on `stack` may have its stack pointer.
+pub(super) fn range(stack: Stack) -> std::ops::Range<usize> {
+    let top = Block::of(stack.top()).map_or(stack.top(), Block::stack_top);
+    stack.limit()..top
+}
+
 /// Makes the block of a goroutine that begins on `stack`, unless it has one from the one before;
 /// returns where its stack ends.
 ///

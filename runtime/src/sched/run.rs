@@ -33,7 +33,7 @@ use crate::tls;
 
 /// Body of a scheduler thread, which begins with the P `p`.
 pub(crate) fn m_main(p: &'static P, spinning: bool) {
-    let m = m::adopt(|fits| SCHED.lock().pop_free_m(fits));
+    let m = m::adopt(threads::rung(), |fits| SCHED.lock().pop_free_m(fits));
     mask::adopt();
     let alt_stack = AltStack::install();
     if let Err(error) = &alt_stack {

@@ -18,10 +18,11 @@ use std::time::Duration;
 
 use super::fatal;
 use super::global::SCHED;
-use super::m::{self, M};
+use super::m::M;
 use super::metrics;
 use super::p::P;
 use crate::config;
+use crate::sys::kick::Rung;
 use crate::sys::note::Note;
 
 /// Stack of a scheduler thread. Goroutines do not run on it; signal handlers have their own.
@@ -33,6 +34,15 @@ const TRIES: u64 = 20;
 
 static NOTE: Note = Note::new();
 static LIVE: AtomicU32 = AtomicU32::new(0);
+
+/// How the calling thread, a new one, is to be kicked. The best way takes a descriptor, so a crowd of
+/// threads that mostly block has to make do with the next.
+pub(crate) fn rung() -> Rung {
+    match config::settings().kick {
+        Rung::Perf if live() > 2 * floor() => Rung::Timer,
+        rung => rung,
+    }
+}
 
 /// Scheduler threads that exist.
 pub(crate) fn live() -> u32 {
@@ -122,7 +132,7 @@ pub(crate) fn ends() {
 pub(crate) fn give_up(m: &'static M) {
     debug_assert!(m.p().is_none() && m.cur().is_none());
     metrics::THREADS_ENDED.add();
-    m::wait_for_looks();
+    m.vanish();
     m.abandon();
     SCHED.lock().push_free_m(m);
 }

@@ -10,6 +10,9 @@ pub(crate) mod cpu;
 pub(crate) mod futex;
 pub(crate) mod hold;
 #[cfg(not(loom))]
+#[cfg_attr(not(test), expect(dead_code, reason = "not all ways are used yet"))]
+pub(crate) mod kick;
+#[cfg(not(loom))]
 pub(crate) mod lock;
 #[cfg(not(loom))]
 pub(crate) mod mask;
@@ -27,3 +30,5 @@ pub(crate) mod section;
 pub(crate) mod shim;
 #[cfg(not(loom))]
 pub(crate) mod signal;
+#[cfg(not(loom))]
+pub(crate) mod text;
