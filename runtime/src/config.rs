@@ -13,6 +13,7 @@
 //! | `GUSTY_MAX_THREADS` | most scheduler threads at once, up to 32768 | 10000 |
 //! | `GUSTY_THREAD_IDLE_MS` | how long a thread beyond GOMAXPROCS + 2 idles before it ends | 10000 |
 //! | `GUSTY_KICK` | how a goroutine that computes is stopped: `auto`, `perf`, `timer`, `tgkill` or `off` | `auto` |
+//! | `GUSTY_SLICE_US` | how long a goroutine runs while others wait, at least 100 us; `off` | 10000 |
 //! | `GUSTYDEBUG` | a list of `migrate=1`: a goroutine that parks goes through the global queue (for tests); `schedtrace=N`: a line about the scheduler every N ms; `scheddetail=1`: lines about each P | |
 //!
 //! A value that cannot be used is reported on stderr once and the default is taken.
@@ -32,8 +33,8 @@ pub(crate) const MAX_PROCS: usize = 1024;
 /// The most scheduler threads there can be.
 pub(crate) const MAX_THREADS: u32 = 1 << 15;
 
-/// How long a goroutine runs before it is asked to let others run, in nanoseconds. Go's value.
-pub(crate) const SLICE_NS: u64 = 10_000_000;
+/// Default slice in microseconds. Go's value.
+const SLICE_US: u64 = 10_000;
 
 /// Default stack: 3.6 times what the deepest of the usual suspects (serde, flate2, regex, TLS
 /// handshakes) needs in release; debug frames are about four times as large.
@@ -54,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) surplus: Surplus,
     /// The first way of kicking threads that is tried.
     pub(crate) kick: Rung,
+    /// How long a goroutine runs while others wait, in nanoseconds; NEVER for as long as it likes.
+    pub(crate) slice: u64,
     pub(crate) max_threads: u32,
     /// How long a superfluous scheduler thread idles before it ends.
     pub(crate) thread_idle: Duration,
@@ -97,6 +100,7 @@ pub(crate) fn settings() -> &'static Settings {
             tls: read("GUSTY_TLS", level).unwrap_or(Level::Own),
             surplus: read("GUSTY_TLS_SURPLUS", surplus).unwrap_or(Surplus::Eat),
             kick: read("GUSTY_KICK", kick).unwrap_or(Rung::Perf),
+            slice: read("GUSTY_SLICE_US", slice).unwrap_or(SLICE_US * 1_000),
             max_threads: read("GUSTY_MAX_THREADS", threads).unwrap_or(10_000),
             thread_idle: Duration::from_millis(
                 read("GUSTY_THREAD_IDLE_MS", millis).unwrap_or(10_000),
@@ -191,6 +195,16 @@ fn kick(text: &str) -> Result<Rung, String> {
         "tgkill" => Ok(Rung::Tgkill),
         "off" => Ok(Rung::Off),
         _ => Err("one of auto, perf, timer, tgkill, off".into()),
+    }
+}
+
+fn slice(text: &str) -> Result<u64, String> {
+    match text {
+        "off" => Ok(u64::MAX),
+        _ => match millis(text)? {
+            us @ 100.. => Ok(us.saturating_mul(1_000)),
+            _ => Err("at least 100, or off".into()),
+        },
     }
 }
 

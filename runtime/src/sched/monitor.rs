@@ -96,18 +96,19 @@ impl Host for Monitor {
         // SAFETY: see `Sync`; the borrow ends with this function.
         let own = unsafe { &mut *self.own.get() };
         let waits = somebody_waits();
+        let watch_ns = WATCH_NS.min(config::settings().slice);
         let mut attention = Attention { fruitful: false, nap_ns: own.trace(now_ns) };
         for (i, watched) in own.watched.iter_mut().enumerate().take(SCHED.made()) {
             let nap = match look(watched, i, now_ns, waits) {
                 Verdict::Fine => continue,
-                Verdict::Watch => WATCH_NS,
+                Verdict::Watch => watch_ns,
                 Verdict::Suspect => SUSPECT_NS,
                 Verdict::Ask => {
                     if let Some(m) = owner(i) {
                         preempt::preempt(m);
                         metrics::PREEMPTIONS.add();
                     }
-                    WATCH_NS
+                    watch_ns
                 }
                 Verdict::Retake => {
                     attention.fruitful |= retake::retake(SCHED.p(i));
@@ -188,7 +189,7 @@ fn look(watched: &mut Watched, i: usize, at: Nanos, waits: bool) -> Verdict {
         }
         thread.as_ref().is_some_and(|known| known.1.now() == Activity::Asleep)
     };
-    watched.stall.judge(sight, waits, config::SLICE_NS, clock, asleep)
+    watched.stall.judge(sight, waits, config::settings().slice, clock, asleep)
 }
 
 /// Starts the watchdog thread.

@@ -90,7 +90,7 @@ impl<T> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         if self.0.word.swap(FREE, Ordering::Release) == CONTENDED {
             // E1
-            futex::wake(&self.0.word, 1);
+            futex::wake(&raw const self.0.word, 1);
         }
         section::leave(); // FM1
     }
