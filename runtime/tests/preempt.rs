@@ -60,7 +60,12 @@ fn results_stay_right() {
     on_each("results", |_| {
         let want: Vec<_> = (0..4).map(work).collect();
         let workers: Vec<_> = (0..16u64)
-            .map(|i| spawn(move || (0..8).map(|_| work(i % 4)).last().unwrap()))
+            .map(|i| {
+                spawn(move || {
+                    (0..7).for_each(|_| drop(black_box(work(i % 4))));
+                    work(i % 4)
+                })
+            })
             .collect();
         for (i, worker) in workers.into_iter().enumerate() {
             assert_eq!(worker.join().unwrap(), want[i % 4]);
