@@ -62,7 +62,7 @@ fn results_stay_right() {
         let workers: Vec<_> = (0..16u64)
             .map(|i| {
                 spawn(move || {
-                    (0..7).for_each(|_| drop(black_box(work(i % 4))));
+                    (0..7).for_each(|_| _ = black_box(work(i % 4)));
                     work(i % 4)
                 })
             })

@@ -9,20 +9,15 @@
 //!       A pointer from `current` is good in the section in which it was read, up to the next
 //!       switch. It is read from a word that the compiler does not cache, so the accessor may be
 //!       inlined anywhere.
-//!   M4  While a goroutine runs, `running` is the FS base that its section word is found by; on g0
-//!       it is 0. It changes before `switches`, and both before the G that was left is published.
+//!   M4  While a goroutine runs, `place` is the FS base that its section word is found by; on g0 it
+//!       is HOME. It changes before the G that was left is published (WH1 of `sys::whereabouts`).
 //!   M5  While the watchdog looks at an M (`LOOKING`), no scheduler thread ends: the word may be in
 //!       the thread's own block.
 //! Orderings
 //!   E1  give_p: next_p.store(Release) + note.wake -> note.sleep + take_p: next_p.swap(Acquire)
-//!   E2  runs: running.store, switches.store(Release) -> is_outside: switches.load(Acquire),
-//!       running.load; and: switches.store, publish G (Release) -> another M takes G (Acquire), G's
-//!       count becomes 0 (Release) -> is_outside: count.load(Acquire), switches.load. If the 0 is
-//!       another M's work, the second load of `switches` sees what the first did not, or the first
-//!       load of `running` was not this G's.
-//!   E3  LOOKING.store; fence; running.load or tid.load  <->  vanish: running is 0, tid.store(0);
+//!   E2  LOOKING.store; fence; place or tid.load  <->  vanish: place is HOME, tid.store(0);
 //!       fence; LOOKING.load   (one of the two sees the other)
-//!   E4  adopt: kick made; tid.store(Release) -> kick: tid.load(Acquire)
+//!   E3  adopt: kick made; tid.store(Release) -> kick: tid.load(Acquire)
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
@@ -41,6 +36,7 @@ use crate::sys::note::Note;
 use crate::sys::rand::Rand;
 use crate::sys::section;
 use crate::sys::shim::store_load_fence;
+use crate::sys::whereabouts::{HOME, Whereabouts};
 use crate::tls::{self, Host};
 
 /// See the module.
@@ -50,8 +46,7 @@ pub(crate) struct M {
     pub(crate) hold: Hold,
     pub(crate) id: u32,
     /// See M4.
-    running: AtomicUsize,
-    switches: AtomicUsize,
+    place: Whereabouts,
     /// The FS base of the thread itself.
     home: Cell<usize>,
     /// The kernel's id of the thread; 0 once it ends. Published after `kick`.
@@ -131,7 +126,7 @@ pub(crate) fn adopt(
         *m.host.get() = host;
         *m.kick.get() = own.then(|| Kick::new_for_this_thread(rung));
     }
-    m.tid.store(cpu::this_thread(), Ordering::Release); // E4
+    m.tid.store(cpu::this_thread(), Ordering::Release); // E3
     m
 }
 
@@ -155,8 +150,7 @@ impl M {
         let m = Box::leak(Box::new(M {
             hold: Hold::new(),
             id,
-            running: AtomicUsize::new(0),
-            switches: AtomicUsize::new(0),
+            place: Whereabouts::new(),
             home: Cell::new(0),
             tid: AtomicI32::new(0),
             kick: UnsafeCell::new(None),
@@ -247,43 +241,32 @@ impl M {
     /// This M is about to switch to a goroutine with the FS base `fs` (0: the thread's own). M4.
     #[inline(always)]
     pub(crate) fn runs(&self, fs: usize) {
-        self.switched(if fs == 0 { self.home.get() } else { fs });
+        self.place.moved(if fs == 0 { self.home.get() } else { fs });
     }
 
     /// This M is on g0 again, and has not yet published the G that it left. M4.
     #[inline(always)]
     pub(crate) fn runs_g0(&self) {
-        self.switched(0);
-    }
-
-    #[inline(always)]
-    fn switched(&self, running: usize) {
-        let switches = self.switches.load(Ordering::Relaxed); // only this M writes
-        self.running.store(running, Ordering::Relaxed); // ordered by the next one
-        self.switches.store(switches.wrapping_add(1), Ordering::Release); // E2
+        self.place.moved(HOME);
     }
 
     /// Executes `fence`, the heavy side of an asymmetric one, and tells whether a goroutine runs here
     /// that is in no section. For the watchdog: may say no where yes would be true; a yes was true at
-    /// a moment after the fence (E2).
+    /// a moment after the fence.
     pub(crate) fn is_outside(&self, fence: impl FnOnce() -> bool) -> bool {
-        LOOKING.store(true, Ordering::Relaxed); // E3
+        LOOKING.store(true, Ordering::Relaxed); // E2
         let outside = fence() && self.looks_outside();
-        LOOKING.store(false, Ordering::Release); // E3
+        LOOKING.store(false, Ordering::Release); // E2
         outside
     }
 
     fn looks_outside(&self) -> bool {
-        let before = self.switches.load(Ordering::Acquire); // E2
-        let fs = self.running.load(Ordering::Acquire); // before the count
-        if fs == 0 {
-            return false;
-        }
-        // SAFETY: blocks of goroutines are never unmapped, a thread's own not while it is watched
-        // (M5); the word is aligned, and written by single instructions.
-        let count = unsafe { AtomicUsize::from_ptr(tls::at(fs, tls::SECTION)) };
-        count.load(Ordering::Acquire) == 0 // E2
-            && self.switches.load(Ordering::Relaxed) == before
+        self.place.is_outside(|fs| {
+            // SAFETY: blocks of goroutines are never unmapped, a thread's own not while it is looked
+            // at (M5); the word is aligned, and written by single instructions.
+            let count = unsafe { AtomicUsize::from_ptr(tls::at(fs, tls::SECTION)) };
+            count.load(Ordering::Acquire) // E2 of `sys::whereabouts`
+        })
     }
 
     pub(crate) fn set_handoff(&self, g: GRef) {
@@ -322,25 +305,25 @@ impl M {
     /// The watchdog stops looking at this M: its thread is about to end (M5).
     pub(crate) fn vanish(&self) {
         self.tid.store(0, Ordering::Relaxed); // ordered by the fence
-        store_load_fence(); // E3
+        store_load_fence(); // E2
         while LOOKING.load(Ordering::Acquire) {
-            // E3
+            // E2
             std::thread::yield_now();
         }
     }
 
     /// Kicks the thread. For the watchdog.
     pub(crate) fn kick(&self) {
-        LOOKING.store(true, Ordering::Relaxed); // E3
-        store_load_fence(); // E3
+        LOOKING.store(true, Ordering::Relaxed); // E2
+        store_load_fence(); // E2
         if self.tid.load(Ordering::Acquire) != 0 {
-            // E4
+            // E3
             // SAFETY: made before `tid` was stored, dropped when nobody looks (M5).
             if let Some(kick) = unsafe { &*self.kick.get() } {
                 kick.arm(0);
             }
         }
-        LOOKING.store(false, Ordering::Release); // E3
+        LOOKING.store(false, Ordering::Release); // E2
     }
 
     /// The kick was felt. In the signal handler of this M's thread.

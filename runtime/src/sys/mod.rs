@@ -32,3 +32,4 @@ pub(crate) mod shim;
 pub(crate) mod signal;
 #[cfg(not(loom))]
 pub(crate) mod text;
+pub(crate) mod whereabouts;

@@ -18,7 +18,7 @@
 //!   E1  enter: SECTION := 1; compiler fence; load `Hold`   <->   the taker's membarrier
 //!       (partner: sys/hold.rs)
 //!   E2  leave: everything before; SECTION := 0 (x86 keeps the order) -> the taker's load
-//!       (partner: sched/m.rs)
+//!       (partner: sys/whereabouts.rs)
 //!
 //! The count is read and written by separate instructions: between them the goroutine may be stopped
 //! and moved, but the word moves with it and nobody else writes it. The outermost entry stores a
