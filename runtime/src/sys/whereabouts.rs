@@ -11,7 +11,6 @@
 //!       (Release) -> is_outside: count.load(Acquire), moves.load. If the 0 is another thread's work,
 //!       the second load of `moves` sees this move. If the first did, too, the context that it was
 //!       paired with was the next one already (E1).
-//! Checked by: the loom model below.
 
 use super::shim::{AtomicUsize, Ordering};
 
@@ -70,62 +69,5 @@ mod tests {
             0
         };
         assert!(!place.is_outside(moving), "it moved during the look");
-    }
-}
-
-#[cfg(all(test, loom))]
-mod loom_tests {
-    use super::*;
-    use loom::cell::UnsafeCell;
-    use loom::sync::Arc;
-
-    /// Two contexts; the owner moves from the first to the second, another thread takes the first.
-    struct World {
-        place: Whereabouts,
-        counts: [AtomicUsize; 2],
-        published: AtomicUsize,
-        /// Used by the owner in its sections, and by who has seen it outside.
-        held: UnsafeCell<u32>,
-    }
-
-    fn count(w: &World, context: usize) -> usize {
-        w.counts[context - 1].load(Ordering::Acquire) // E2
-    }
-
-    #[test]
-    fn loom_a_context_that_runs_elsewhere_is_not_mistaken() {
-        loom::model(|| {
-            let w = Arc::new(World {
-                place: Whereabouts::new(),
-                counts: [AtomicUsize::new(1), AtomicUsize::new(1)],
-                published: AtomicUsize::new(0),
-                held: UnsafeCell::new(0),
-            });
-            w.place.moved(1);
-            let owner = {
-                let w = w.clone();
-                loom::thread::spawn(move || {
-                    w.place.moved(2);
-                    w.published.store(1, Ordering::Release); // E2
-                    // SAFETY: what the model checks.
-                    w.held.with_mut(|held| unsafe { *held += 1 });
-                    w.counts[1].store(0, Ordering::Release); // E2: leaves its section
-                })
-            };
-            let thief = {
-                let w = w.clone();
-                loom::thread::spawn(move || {
-                    if w.published.load(Ordering::Acquire) == 1 {
-                        w.counts[0].store(0, Ordering::Release); // E2
-                    }
-                })
-            };
-            if w.place.is_outside(|context| count(&w, context)) {
-                // SAFETY: what the model checks.
-                w.held.with_mut(|held| unsafe { *held += 10 });
-            }
-            owner.join().unwrap();
-            thief.join().unwrap();
-        });
     }
 }
