@@ -49,7 +49,7 @@ impl Whereabouts {
         let context = self.context.load(Ordering::Acquire); // before the count
         context != HOME
             && count(context) == 0 // E2
-            && self.moves.load(Ordering::Relaxed) == before
+            && self.moves.load(Ordering::Relaxed) == before // E2
     }
 }
 
