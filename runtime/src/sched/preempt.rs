@@ -3,10 +3,10 @@
 //! Not here: when (`stalled`), the kick (`sys::kick`), the detour (`arch`), which code may be stopped
 //!   (`sys::text`).
 //! Invariants
-//!   PS1  Only a goroutine with thread-locals of its own is stopped, outside of every section, in code
+//!   PV1  Only a goroutine with thread-locals of its own is stopped, outside of every section, in code
 //!        of the program itself. It then yields as at a call of `yield_now`; nobody else sees its
 //!        thread-locals meanwhile, so it is to it as if the kernel had switched threads.
-//!   PS2  A kick counts only while the M is asked to let others run.
+//!   PV2  A kick counts only while the M is asked to let others run.
 //! Source: Go's asynchronous preemption.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,13 +45,13 @@ unsafe fn on_kick(context: *mut ucontext_t) {
     let Some(m) = m::current() else { return };
     m.kicked();
     if !tls::on_goroutine() || section::depth() != 0 || m.hold.is_quiet() {
-        return; // PS1, PS2
+        return; // PV1, PV2
     }
     // SAFETY: the kernel passes a valid context.
     let rip = unsafe { (*context).uc_mcontext.gregs[libc::REG_RIP as usize] };
     let Some(g) = m.cur().filter(|_| text::is_own(rip.cast_unsigned() as usize)) else { return };
     // SAFETY: `context` as for this function; the goroutine's own stack, and the handler is on the
-    // M's alternate stack; PS1. If it has too little room it goes on.
+    // M's alternate stack; PV1. If it has too little room it goes on.
     let _ = unsafe { arch::redirect(context, own::range(g.stack()), land) };
 }
 
