@@ -57,3 +57,46 @@ fn the_limit_on_threads_is_named() {
     });
     ended.killed_by(libc::SIGABRT).says(&["thread exhaustion", "12", "GUSTY_MAX_THREADS"]);
 }
+
+/// Threads with goroutines that stay on them are kept, however long they idle, and end afterwards.
+#[test]
+fn threads_end_only_when_nobody_stays_on_them() {
+    const N: usize = 24;
+    let child = Child::of("threads_end_only_when_nobody_stays_on_them");
+    let child = child.env("GUSTY_THREAD_IDLE_MS", 5).env("GOMAXPROCS", 2);
+    let ended = child.run(|| {
+        let gate = Arc::new(std::sync::Mutex::new(()));
+        let begun = Arc::new(AtomicUsize::new(0));
+        let (tx, rx) = gusty::chan::bounded::<()>(0);
+        let held = gate.lock().unwrap();
+        let pinned: Vec<_> = (0..N)
+            .map(|_| {
+                let (gate, begun, rx) = (gate.clone(), begun.clone(), rx.clone());
+                gusty::go!(pinned, move || {
+                    let mine = std::fs::read_link("/proc/thread-self").unwrap();
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    gusty::blocking(|| drop(gate.lock().unwrap()));
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    assert!(rx.recv().is_err());
+                    assert_eq!(std::fs::read_link("/proc/thread-self").unwrap(), mine);
+                })
+            })
+            .collect();
+        until(|| begun.load(Ordering::SeqCst) == N); // each on a thread of its own
+        drop(held);
+        until(|| begun.load(Ordering::SeqCst) == 2 * N);
+        for _ in 0..3 {
+            assert!(burst(50) >= N);
+            while gusty::runtime::num_threads() > N + 4 {
+                std::thread::yield_now(); // the others end
+            }
+        }
+        assert!(gusty::runtime::num_threads() >= N);
+        drop(tx);
+        pinned.into_iter().for_each(|handle| handle.join().unwrap());
+        while gusty::runtime::num_threads() > 2 + 2 {
+            std::thread::yield_now();
+        }
+    });
+    ended.succeeded();
+}

@@ -7,11 +7,11 @@
 //!        here, as at a park. (At a level where goroutines share thread-locals they did not agree to
 //!        that: they wait for a P on the spot.)
 
-use super::g::{GRef, GStatus};
+use super::g::GStatus;
 use super::m;
 use super::metrics;
 use super::park;
-use super::{idle, locked, pinned, ready};
+use super::{idle, locked, ready};
 use crate::sys::hold::Notice;
 use crate::tls;
 
@@ -37,15 +37,8 @@ fn come_back(m: &'static m::M) {
     if tls::on_goroutine() && !locked::is_locked(m) {
         metrics::REQUEUES.add();
         g.set_status(GStatus::Runnable);
-        park::switch(m, None, g, move || requeue(g)); // CB1
+        park::switch(m, None, g, move || ready::push_global(g)); // CB1
     } else {
         idle::regain_p(m, g);
-    }
-}
-
-fn requeue(g: GRef) {
-    match pinned::of(g) {
-        Some(m) => pinned::push(g, m),
-        None => ready::push_global(g),
     }
 }

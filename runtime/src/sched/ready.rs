@@ -68,9 +68,13 @@ pub(crate) fn make_next_inside(g: GRef) {
     }
 }
 
-/// Queues a runnable G in the global queue.
+/// Queues a runnable G where any M finds it, or that which alone may run it.
 #[cold]
 pub(crate) fn push_global(g: GRef) {
+    let _section = Section::enter_if_outside(); // M3 of `m`
+    if let Some(m) = pinned::of(g) {
+        return pinned::push(g, m);
+    }
     SCHED.injector().push(g);
     idle::wake_p();
 }
@@ -96,9 +100,7 @@ pub(crate) fn push_local(p: &'static P, g: GRef) {
 /// spawns and yields would stay ahead of what it spawned.
 #[inline]
 pub(crate) fn push_yielding(p: &'static P, g: GRef) {
-    if let Some(m) = pinned::of(g) {
-        pinned::push(g, m);
-    } else if migrating() {
+    if migrating() || pinned::of(g).is_some() {
         push_global(g);
     } else if SCHED.injector().is_empty() || (p.has_work() && SCHED.injector().len() <= QUEUE_MAX) {
         push_local(p, g);
