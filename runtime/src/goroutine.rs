@@ -176,7 +176,10 @@ pub fn blocking<R>(f: impl FnOnce() -> R) -> R {
 ///
 /// Calls nest: as many of [`unlock_os_thread`] undo them. A goroutine that ends locked takes its
 /// thread with it. Switching to and from a locked goroutine takes two switches of threads, several
-/// microseconds. On a plain thread, which nothing moves anyway, this does nothing.
+/// microseconds. On a plain thread, which nothing moves anyway, this does nothing, and nothing for a pinned
+/// goroutine, which stays on its thread but shares it with the others that stay there. Pinned
+/// goroutines of a thread that another one has locked wait until it is unlocked, so that one must not
+/// wait for them.
 ///
 /// ```
 /// gusty::spawn(|| {
