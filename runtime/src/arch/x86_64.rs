@@ -27,12 +27,10 @@
 
 #[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]
 mod trampoline;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]
 mod xstate;
 
 use std::arch::{asm, naked_asm};
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "for the scheduler's preemption"))]
 pub(crate) use trampoline::{Landing, prepare, redirect, room};
 
 /// What a goroutine's body returns: where to go on (a context saved by `switch` or `start`) and

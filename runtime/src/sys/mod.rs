@@ -5,11 +5,17 @@
 #[cfg(not(loom))]
 pub(crate) mod clock;
 #[cfg(not(loom))]
+#[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]
+pub(crate) mod cpu;
+#[cfg(not(loom))]
 pub(crate) mod futex;
 #[cfg(not(loom))]
 pub(crate) mod lock;
 #[cfg(not(loom))]
 pub(crate) mod mask;
+#[cfg(not(loom))]
+#[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]
+pub(crate) mod membarrier;
 #[cfg(not(loom))]
 pub(crate) mod note;
 #[cfg(not(loom))]
@@ -17,3 +23,6 @@ pub(crate) mod rand;
 pub(crate) mod shim;
 #[cfg(not(loom))]
 pub(crate) mod signal;
+#[cfg(not(loom))]
+#[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]
+pub(crate) mod text;
