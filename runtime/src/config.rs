@@ -10,6 +10,7 @@
 //! | `GUSTY_MAX_GOROUTINES` | most goroutines alive at once | three quarters of memory at 4.8 KB each |
 //! | `GUSTY_TLS` | `own`: each goroutine has thread-locals of its own; `shared`: its thread's | `own` |
 //! | `GUSTY_TLS_SURPLUS` | room for thread-locals of libraries opened later: `eat` or `keep` | `eat` |
+//! | `GUSTY_KICK` | how a goroutine that computes is stopped: `auto`, `perf`, `timer`, `tgkill` or `off` | `auto` |
 //! | `GUSTYDEBUG` | `migrate=1`: a goroutine that parks goes through the global queue (for tests) | |
 //!
 //! A value that cannot be used is reported on stderr once and the default is taken.
@@ -18,6 +19,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::stack::{GuardKind, SizeClass};
+use crate::sys::kick::Rung;
 use crate::tls::{Level, Surplus};
 
 /// The most Ps there can be.
@@ -40,6 +42,9 @@ pub(crate) struct Settings {
     /// The most that goroutines may have of thread-locals of their own.
     pub(crate) tls: Level,
     pub(crate) surplus: Surplus,
+    /// The first way of kicking threads that is tried.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]
+    pub(crate) kick: Rung,
     /// `GUSTYDEBUG`: see the module.
     pub(crate) migrate: bool,
 }
@@ -71,6 +76,7 @@ pub(crate) fn settings() -> &'static Settings {
             max_goroutines: read("GUSTY_MAX_GOROUTINES", count).unwrap_or_else(fit_memory),
             tls: read("GUSTY_TLS", level).unwrap_or(Level::Own),
             surplus: read("GUSTY_TLS_SURPLUS", surplus).unwrap_or(Surplus::Eat),
+            kick: read("GUSTY_KICK", kick).unwrap_or(Rung::Perf),
             migrate: read("GUSTYDEBUG", migrate).unwrap_or(false),
         }
     })
@@ -143,6 +149,16 @@ fn surplus(text: &str) -> Result<Surplus, String> {
     }
 }
 
+fn kick(text: &str) -> Result<Rung, String> {
+    match text {
+        "auto" | "perf" => Ok(Rung::Perf),
+        "timer" => Ok(Rung::Timer),
+        "tgkill" => Ok(Rung::Tgkill),
+        "off" => Ok(Rung::Off),
+        _ => Err("one of auto, perf, timer, tgkill, off".into()),
+    }
+}
+
 fn migrate(text: &str) -> Result<bool, String> {
     match text {
         "migrate=1" => Ok(true),
@@ -198,6 +214,13 @@ mod tests {
     fn guards_have_names() {
         assert!(guard("mprotect").is_ok());
         assert!(guard("none").is_err());
+    }
+
+    #[test]
+    fn kicks_have_names() {
+        assert_eq!(kick("auto"), Ok(Rung::Perf));
+        assert_eq!(kick("tgkill"), Ok(Rung::Tgkill));
+        assert!(kick("signal").is_err());
     }
 
     #[test]

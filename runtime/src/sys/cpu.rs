@@ -35,11 +35,6 @@ impl ThreadClock {
         ThreadClock(!tid << 3 | OF_THREAD | AS_SCHEDULED)
     }
 
-    /// For system calls.
-    pub(super) fn id(self) -> clockid_t {
-        self.0
-    }
-
     /// CPU time that the thread has used, in nanoseconds; `None` if there is no such thread.
     pub(crate) fn now(self) -> Option<Nanos> {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -10,6 +10,9 @@ pub(crate) mod cpu;
 #[cfg(not(loom))]
 pub(crate) mod futex;
 #[cfg(not(loom))]
+#[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]
+pub(crate) mod kick;
+#[cfg(not(loom))]
 pub(crate) mod lock;
 #[cfg(not(loom))]
 pub(crate) mod mask;
