@@ -22,5 +22,5 @@ mod policy;
 mod watchdog;
 
 pub use backoff::Backoff;
-pub use policy::{Action, Config, History, Proc, Rest, Snapshot, Verdict, decide};
+pub use policy::{Action, Config, History, Proc, Rest, Snapshot, State, Why, decide};
 pub use watchdog::{Host, Sysmon};

@@ -6,146 +6,64 @@
 //!   PO3  It allows the endless sleep only where no duty can come due by time alone: everything is
 //!        idle, and if anybody waits for the network or a timer, an M is in the poller for them.
 //!
-//! A duty is repeated each round until its evidence is gone, but a repetition over unchanged
-//! evidence does not count as fruitful: the rounds then back off instead of spinning.
+//! A duty is repeated until its evidence is gone. A repetition over unchanged evidence does not count
+//! as fruitful, nor does anything that is done to a P: the rounds then back off instead of spinning,
+//! and come back when the next step is due.
+
+mod facts;
+mod procs;
+mod spare;
+
+pub use facts::{Config, Proc, Snapshot, State};
 
 use crate::backoff::{Backoff, SHORTEST_NS};
+use procs::Trace;
+use spare::{Rule, Spare};
 
-/// The settings. All times are in nanoseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// How many Ps a [`Snapshot`] has room for; allocated once, at the start of the thread.
-    pub max_procs: usize,
-    /// With every P busy, the network is polled at least this often.
-    pub network_budget_ns: u64,
-    /// How late a timer may be before the watchdog runs it.
-    pub timer_grace_ns: u64,
-    /// How long everything must have been idle before the watchdog sleeps without end. Damping: each
-    /// such sleep costs whoever ends it a system call.
-    pub deep_after_ns: u64,
-    /// How often the warm stacks that nobody used meanwhile are given back.
-    pub trim_every_ns: u64,
-    /// How long everything must have been idle before warm stacks are given back at once.
-    pub trim_idle_ns: u64,
-    /// The low-water mark: as many warm stacks are always kept.
-    pub keep_warm: usize,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            max_procs: 1024,
-            network_budget_ns: 1_000_000,
-            timer_grace_ns: 1_000_000,
-            deep_after_ns: 1_000_000,
-            trim_every_ns: 10_000_000_000,
-            trim_idle_ns: 1_000_000_000,
-            keep_warm: 64,
-        }
-    }
-}
-
-/// One P at the time of a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Proc {
-    /// How often it has picked a goroutine. Unchanged between two snapshots of a running P: the same
-    /// goroutine has had it all the time.
-    pub tick: u64,
-    /// Whether it belongs to an M, rather than to the list of idle Ps.
-    pub running: bool,
-}
-
-/// What the scheduler looks like at one moment. Its parts may be read one after the other: the
-/// policy bears any mix of old and new, for the next round corrects it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// When it was taken (CLOCK_MONOTONIC). Set by the watchdog.
-    pub at_ns: u64,
-    /// How many goroutines wait for the network.
-    pub net_waiters: usize,
-    /// When the network was polled last (CLOCK_MONOTONIC).
-    pub last_poll_ns: u64,
-    /// Whether an M is blocked in the poller; it watches the earliest timer, too.
-    pub in_poller: bool,
-    /// The earliest deadline of any timer (CLOCK_MONOTONIC).
-    pub next_timer_ns: Option<u64>,
-    /// How many unused stacks are kept with their pages.
-    pub warm_stacks: usize,
-    procs: Vec<Proc>,
-    running: usize,
-    idle: usize,
-}
-
-impl Snapshot {
-    /// An empty snapshot with room for so many Ps. The only place that allocates (SM1).
-    pub fn with_capacity(max_procs: usize) -> Snapshot {
-        Snapshot { procs: Vec::with_capacity(max_procs), ..Snapshot::default() }
-    }
-
-    /// Adds the next P, in an order that stays the same from snapshot to snapshot.
-    ///
-    /// Beyond the capacity a P is counted as running or idle but not kept.
-    pub fn push(&mut self, proc: Proc) {
-        if self.procs.len() < self.procs.capacity() {
-            self.procs.push(proc);
-        }
-        if proc.running {
-            self.running += 1;
-        } else {
-            self.idle += 1;
-        }
-    }
-
-    /// Forgets everything but the capacity.
-    pub fn clear(&mut self) {
-        let mut procs = std::mem::take(&mut self.procs);
-        procs.clear();
-        *self = Snapshot { procs, ..Snapshot::default() };
-    }
-
-    /// The Ps that were kept.
-    pub fn procs(&self) -> &[Proc] {
-        &self.procs
-    }
-
-    fn all_idle(&self) -> bool {
-        self.running == 0
-    }
-
-    fn all_busy(&self) -> bool {
-        self.idle == 0 && self.running > 0
-    }
-
-    /// Whether nothing comes due without an M that sees it.
-    fn attended(&self) -> bool {
-        self.in_poller || (self.net_waiters == 0 && self.next_timer_ns.is_none())
-    }
-
-    /// PO3: whether the endless sleep misses nothing.
-    pub(crate) fn needs_nobody(&self) -> bool {
-        self.all_idle() && self.attended()
-    }
-
-    /// Whether the network is nobody's: waiters, no M in the poller, no P free to look.
-    fn network_unattended(&self) -> bool {
-        self.all_busy() && self.net_waiters > 0 && !self.in_poller
-    }
-
-    fn network_due_ns(&self, config: &Config) -> Option<u64> {
-        let due = self.last_poll_ns.saturating_add(config.network_budget_ns);
-        self.network_unattended().then_some(due)
-    }
-
-    fn timer_due_ns(&self, config: &Config) -> Option<u64> {
-        let deadline = self.next_timer_ns.filter(|_| !self.in_poller)?;
-        Some(deadline.saturating_add(config.timer_grace_ns))
-    }
-}
+/// With all Ps busy but nobody waiting, a new waiter is noticed within the slice, or this.
+const WATCH_NS: u64 = 1_000_000;
 
 /// What the host is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
+    /// Ask the goroutine on this P to yield at its next call of the runtime.
+    SetPreempt {
+        /// Number of the P.
+        proc: usize,
+        /// Its tick: the host does nothing if it has another by now.
+        tick: u64,
+    },
+    /// Kick the thread that has this P.
+    Kick {
+        /// Number of the P.
+        proc: usize,
+        /// Its tick, as above.
+        tick: u64,
+    },
+    /// Both at once, for an urgent goroutine, which is then to be the next on this P.
+    WakePreempt {
+        /// Number of the P.
+        proc: usize,
+        /// Its tick, as above.
+        tick: u64,
+    },
+    /// Take this P from its M, which goes on without one, and give it to another.
+    Retake {
+        /// Number of the P.
+        proc: usize,
+        /// Its tick, as above.
+        tick: u64,
+        /// What the M is thought to do.
+        why: Why,
+    },
+    /// Have an M without a P look for work: some lies in the open, and nobody was woken for it.
+    StartM,
+    /// End threads that have nothing to do beyond this number.
+    Reap {
+        /// How many to keep.
+        keep: usize,
+    },
     /// Poll the network without blocking and make ready who can go on.
     PollNetwork,
     /// Run the timers that have expired, or have an M do it.
@@ -155,6 +73,18 @@ pub enum Action {
         /// How many to keep.
         keep: usize,
     },
+}
+
+/// Why a P is retaken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The goroutine computes and has not stopped: its thread should be kicked until it does.
+    Running,
+    /// The thread's CPU clock stands still. The host asks the kernel first whether the thread sleeps, or
+    /// just waits for a processor; in the second case it does nothing.
+    Blocked,
+    /// The M is in a call that is known to block.
+    Call,
 }
 
 /// How the watchdog rests after a round.
@@ -169,57 +99,44 @@ pub enum Rest {
     },
 }
 
-/// The few facts that outlive a round.
+/// What outlives a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
     /// Since when everything has been idle; `None` while something runs.
-    pub idle_since_ns: Option<u64>,
-    /// Whether stacks were trimmed in this idle period: once is enough.
-    pub trimmed_idle: bool,
-    /// When stacks were trimmed last, or their use began to be observed.
-    pub window_start_ns: u64,
-    /// The fewest warm stacks since then: as many were needed by nobody.
-    pub fewest_warm: usize,
+    idle_since_ns: Option<u64>,
+    stacks: Spare,
+    threads: Spare,
     /// The state of the rests.
-    pub backoff: Backoff,
+    pub(crate) backoff: Backoff,
+    traces: Vec<Trace>,
 }
 
 impl History {
-    /// Nothing observed yet.
-    pub fn new(at_ns: u64) -> History {
+    /// Nothing observed yet; room for so many Ps. Allocates (SM1).
+    pub fn new(at_ns: u64, max_procs: usize) -> History {
         History {
             idle_since_ns: None,
-            trimmed_idle: false,
-            window_start_ns: at_ns,
-            fewest_warm: usize::MAX,
+            stacks: Spare::new(at_ns),
+            threads: Spare::new(at_ns),
             backoff: Backoff::new(),
+            traces: Vec::with_capacity(max_procs),
         }
     }
 }
 
-/// The outcome of a round.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// The rest that follows.
-    pub rest: Rest,
-    /// What the next round is to be given.
-    pub history: History,
-}
-
-/// One round: tells `act` what to do, and returns how to rest.
+/// One round: tells `act` what to do, notes in `history` what the next round is to know, and returns how
+/// to rest.
 ///
 /// Pure (PO1), apart from what `act` does; `act` is called for each action at once so that nothing
 /// has to be collected (SM1).
 pub fn decide(
     config: &Config,
-    history: &History,
+    history: &mut History,
     previous: &Snapshot,
     now: &Snapshot,
     mut act: impl FnMut(Action),
-) -> Verdict {
-    let mut history = history.clone();
+) -> Rest {
     let mut fruitful = false;
-
     let is_due = |due: Option<u64>| due.is_some_and(|due| due <= now.at_ns);
     if is_due(now.network_due_ns(config)) {
         act(Action::PollNetwork);
@@ -230,66 +147,71 @@ pub fn decide(
         act(Action::RunTimers);
         fruitful |= previous.timer_due_ns(config) != now.timer_due_ns(config);
     }
+    if now.work_unattended() && previous.work_unattended() {
+        act(Action::StartM);
+    }
+    let step_due = procs::attend(config, &mut history.traces, now, &mut act);
 
-    note_idleness(&mut history, previous, now);
-    if let Some(keep) = stacks_to_keep(config, &mut history, now) {
+    note_idleness(history, previous, now);
+    let (at, idle) = (now.at_ns, idle_ns(history, now));
+    if let Some(keep) = history.stacks.keep(stack_rule(config), at, idle, now.warm_stacks) {
         act(Action::TrimStacks { keep });
     }
-    let rest = rest(config, &mut history, now, fruitful);
-    Verdict { rest, history }
+    if let Some(keep) = history.threads.keep(thread_rule(config), at, idle, now.idle_threads) {
+        act(Action::Reap { keep });
+    }
+    let dues = [now.network_due_ns(config), now.timer_due_ns(config), step_due];
+    rest(config, history, now, fruitful, dues)
+}
+
+fn stack_rule(config: &Config) -> Rule {
+    Rule { every_ns: config.trim_every_ns, idle_ns: config.trim_idle_ns, keep: config.keep_warm }
+}
+
+fn thread_rule(config: &Config) -> Rule {
+    let after = config.reap_after_ns;
+    Rule { every_ns: after, idle_ns: after, keep: config.keep_threads }
 }
 
 /// Everything is idle, and no P has run anything since the previous snapshot.
 fn note_idleness(history: &mut History, previous: &Snapshot, now: &Snapshot) {
-    if now.all_idle() && previous.all_idle() && now.procs == previous.procs {
+    if now.all_idle() && previous.all_idle() && now.procs() == previous.procs() {
         history.idle_since_ns.get_or_insert(now.at_ns);
     } else {
         history.idle_since_ns = None;
-        history.trimmed_idle = false;
     }
-}
-
-/// Whether warm stacks are to be given back now, and how many are to stay.
-///
-/// In a process at work, the stacks that lay unused through a whole window go, down to the low-water
-/// mark; those that were taken and returned in it stay. In an idle one all above the mark go, once.
-fn stacks_to_keep(config: &Config, history: &mut History, now: &Snapshot) -> Option<usize> {
-    history.fewest_warm = history.fewest_warm.min(now.warm_stacks);
-    let long_idle = idle_ns(history, now).is_some_and(|idle| idle >= config.trim_idle_ns);
-    let keep = if long_idle && !history.trimmed_idle {
-        history.trimmed_idle = true;
-        config.keep_warm
-    } else if now.at_ns.saturating_sub(history.window_start_ns) >= config.trim_every_ns {
-        let used = now.warm_stacks - history.fewest_warm;
-        config.keep_warm.saturating_add(used)
-    } else {
-        return None;
-    };
-    history.window_start_ns = now.at_ns;
-    history.fewest_warm = usize::MAX;
-    (now.warm_stacks > keep).then_some(keep)
 }
 
 fn idle_ns(history: &History, now: &Snapshot) -> Option<u64> {
     Some(now.at_ns.saturating_sub(history.idle_since_ns?))
 }
 
-fn rest(config: &Config, history: &mut History, now: &Snapshot, fruitful: bool) -> Rest {
+fn rest(
+    config: &Config,
+    history: &mut History,
+    now: &Snapshot,
+    fruitful: bool,
+    dues: [Option<u64>; 3],
+) -> Rest {
     if let Some(idle) = idle_ns(history, now)
         && idle >= config.deep_after_ns
         && now.needs_nobody()
     {
-        let trim_later = !history.trimmed_idle && now.warm_stacks > config.keep_warm;
-        let at_most_ns =
-            trim_later.then(|| config.trim_idle_ns.saturating_sub(idle).max(SHORTEST_NS));
-        return Rest::Deep { at_most_ns };
+        let stacks = history.stacks.after_ns(stack_rule(config), idle, now.warm_stacks);
+        let threads = history.threads.after_ns(thread_rule(config), idle, now.idle_threads);
+        let at_most_ns = stacks.into_iter().chain(threads).min();
+        return Rest::Deep { at_most_ns: at_most_ns.map(|ns| ns.max(SHORTEST_NS)) };
     }
     let mut nap = history.backoff.next(fruitful);
     if !now.all_idle() && now.net_waiters > 0 {
         // Ps become busy and the poller empty in the middle of a nap.
         nap = nap.min(config.network_budget_ns);
     }
-    let dues = [now.network_due_ns(config), now.timer_due_ns(config)];
+    if now.all_busy()
+        && let Some(slice) = config.slice_ns
+    {
+        nap = nap.min(slice.max(WATCH_NS));
+    }
     for due in dues.into_iter().flatten().filter(|&due| due > now.at_ns) {
         nap = nap.min(due - now.at_ns); // PO2
     }

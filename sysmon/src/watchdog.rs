@@ -15,7 +15,7 @@ use std::{
 use crate::{
     backoff::Backoff,
     deep::DeepSleep,
-    policy::{Action, Config, History, Rest, Snapshot, Verdict, decide},
+    policy::{Action, Config, History, Rest, Snapshot, Why, decide},
 };
 
 /// The scheduler, as the watchdog needs it.
@@ -40,6 +40,27 @@ pub trait Host: Send + Sync + 'static {
 
     /// [`Action::TrimStacks`].
     fn trim_stacks(&self, keep: usize);
+
+    /// CPU time that the thread of the M with this P has used, in nanoseconds; `None` if there is none.
+    fn cpu_ns(&self, proc: usize) -> Option<u64>;
+
+    /// [`Action::SetPreempt`].
+    fn set_preempt(&self, proc: usize, tick: u64);
+
+    /// [`Action::Kick`].
+    fn kick(&self, proc: usize, tick: u64);
+
+    /// [`Action::WakePreempt`].
+    fn wake_preempt(&self, proc: usize, tick: u64);
+
+    /// [`Action::Retake`].
+    fn retake(&self, proc: usize, tick: u64, why: Why);
+
+    /// [`Action::StartM`].
+    fn start_m(&self);
+
+    /// [`Action::Reap`].
+    fn reap(&self, keep: usize);
 }
 
 struct Shared {
@@ -87,6 +108,15 @@ impl Sysmon {
         }
     }
 
+    /// Ends the watchdog's rest, short or deep. For a thread that has made an urgent goroutine ready
+    /// and found no idle P.
+    ///
+    /// Never blocks; a system call if the watchdog rests.
+    pub fn nudge(&self) {
+        self.wake(); // its deep sleep would not end by being unparked
+        self.unpark();
+    }
+
     /// Stops the thread and waits until it is gone. The same as dropping.
     pub fn stop(self) {}
 
@@ -107,8 +137,7 @@ impl Sysmon {
 impl Drop for Sysmon {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Relaxed); // ordered by the fence
-        self.wake(); // ends a deep sleep
-        self.unpark(); // ends a nap
+        self.nudge();
         if let Some(thread) = self.thread.take() {
             // A panic of the host has been printed by its thread; a drop has nobody to tell.
             let _ = thread.join();
@@ -135,7 +164,7 @@ struct Watchdog<H> {
 impl<H: Host> Watchdog<H> {
     /// Allocates all that the thread will ever need (SM1).
     fn new(host: Arc<H>, config: Config, shared: Arc<Shared>) -> Watchdog<H> {
-        let history = History::new(host.now_ns());
+        let history = History::new(host.now_ns(), config.max_procs);
         let [previous, now] = [(); 2].map(|()| Snapshot::with_capacity(config.max_procs));
         Watchdog { host, config, shared, history, previous, now }
     }
@@ -157,6 +186,7 @@ impl<H: Host> Watchdog<H> {
         self.now.clear();
         self.now.at_ns = self.host.now_ns();
         self.host.snapshot(&mut self.now);
+        self.now.read_clocks(&self.previous, |proc| self.host.cpu_ns(proc));
     }
 
     fn round(&mut self) -> Rest {
@@ -165,11 +195,14 @@ impl<H: Host> Watchdog<H> {
             Action::PollNetwork => host.poll_network(),
             Action::RunTimers => host.run_timers(),
             Action::TrimStacks { keep } => host.trim_stacks(keep),
+            Action::SetPreempt { proc, tick } => host.set_preempt(proc, tick),
+            Action::Kick { proc, tick } => host.kick(proc, tick),
+            Action::WakePreempt { proc, tick } => host.wake_preempt(proc, tick),
+            Action::Retake { proc, tick, why } => host.retake(proc, tick, why),
+            Action::StartM => host.start_m(),
+            Action::Reap { keep } => host.reap(keep),
         };
-        let verdict = decide(&self.config, &self.history, &self.previous, &self.now, act);
-        let Verdict { rest, history } = verdict;
-        self.history = history;
-        rest
+        decide(&self.config, &mut self.history, &self.previous, &self.now, act)
     }
 
     /// Announces the sleep, looks once more, and parks (F1 of `deep`).

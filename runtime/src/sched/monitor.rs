@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use gusty_sysmon::{Config, Host, Proc, Snapshot, Sysmon};
+use gusty_sysmon::{Config, Host, Proc, Snapshot, State, Sysmon, Why};
 
 use super::global::SCHED;
 use super::list::GList;
@@ -33,10 +33,9 @@ impl Host for Monitor {
         out.warm_stacks = stack::warm();
         for i in 0..SCHED.made() {
             let p = SCHED.p(i);
-            out.push(Proc {
-                tick: u64::from(p.tick.load(Ordering::Relaxed)),
-                running: p.owned_by_m(),
-            });
+            let state = if p.owned_by_m() { State::Running } else { State::Idle };
+            let tick = u64::from(p.tick.load(Ordering::Relaxed));
+            out.push(Proc { state, tick, ..Proc::default() });
         }
     }
 
@@ -55,6 +54,17 @@ impl Host for Monitor {
     fn trim_stacks(&self, keep: usize) {
         stack::trim(keep);
     }
+
+    // The snapshot names nobody who waits, so none of these is asked for.
+    fn cpu_ns(&self, _: usize) -> Option<u64> {
+        None
+    }
+    fn set_preempt(&self, _: usize, _: u64) {}
+    fn kick(&self, _: usize, _: u64) {}
+    fn wake_preempt(&self, _: usize, _: u64) {}
+    fn retake(&self, _: usize, _: u64, _: Why) {}
+    fn start_m(&self) {}
+    fn reap(&self, _: usize) {}
 }
 
 /// Starts the watchdog thread.

@@ -28,6 +28,7 @@ mod perf;
 mod tests;
 mod timer;
 
+#[cfg_attr(not(test), expect(unused_imports, reason = "for the scheduler's preemption"))]
 pub(crate) use handler::install;
 
 use libc::{c_int, pid_t};

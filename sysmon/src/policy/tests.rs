@@ -1,7 +1,9 @@
 //! Job: tests of the parent module.
 
-use super::{Action, Config, History, Proc, Rest, Snapshot, Verdict, decide};
-use Action::{PollNetwork, RunTimers, TrimStacks};
+mod procs;
+
+use super::{Action, Config, History, Proc, Rest, Snapshot, State, decide};
+use Action::{PollNetwork, Reap, RunTimers, StartM, TrimStacks};
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
@@ -12,9 +14,13 @@ const T: u64 = 100 * SEC;
 fn snapshot(at_ns: u64, running: &[bool]) -> Snapshot {
     let mut snapshot = Snapshot::with_capacity(running.len());
     for &running in running {
-        snapshot.push(Proc { tick: 0, running });
+        snapshot.push(proc(running));
     }
     Snapshot { at_ns, last_poll_ns: at_ns, ..snapshot }
+}
+
+fn proc(running: bool) -> Proc {
+    Proc { state: if running { State::Running } else { State::Idle }, ..Proc::default() }
 }
 
 fn busy(at_ns: u64) -> Snapshot {
@@ -27,13 +33,22 @@ fn idle(at_ns: u64) -> Snapshot {
 
 /// A history in which no trim is due.
 fn fresh(at_ns: u64) -> History {
-    History::new(at_ns)
+    History::new(at_ns, 8)
+}
+
+/// What a round leads to.
+#[derive(Debug)]
+struct Verdict {
+    rest: Rest,
+    history: History,
 }
 
 fn round(history: &History, previous: &Snapshot, now: &Snapshot) -> (Vec<Action>, Verdict) {
     let mut actions = Vec::new();
-    let verdict = decide(&Config::default(), history, previous, now, |action| actions.push(action));
-    (actions, verdict)
+    let mut history = history.clone();
+    let config = Config::default();
+    let rest = decide(&config, &mut history, previous, now, |action| actions.push(action));
+    (actions, Verdict { rest, history })
 }
 
 /// One row of the table: a snapshot, what it asks for, and the nap after it in microseconds.
@@ -135,15 +150,16 @@ fn a_whole_window_without_use_lets_warm_stacks_go() {
         (64, 64, 60 * SEC, None),
     ];
     for (fewest_warm, warm_stacks, age, expected) in rows {
-        let history = History { fewest_warm, ..fresh(T - age) };
+        let mut history = fresh(T - age);
+        history.stacks.fewest = fewest_warm;
         let now = Snapshot { warm_stacks, ..busy(T) };
         let (actions, verdict) = round(&history, &busy(T - MS), &now);
         assert_eq!(actions.first().copied(), expected, "{fewest_warm} of {warm_stacks}");
-        let restarted = verdict.history.window_start_ns == T;
+        let restarted = verdict.history.stacks.window_start_ns == T;
         assert_eq!(restarted, age >= 10 * SEC, "a new window begins where one ends");
     }
     let (_, verdict) = round(&fresh(T), &busy(T), &Snapshot { warm_stacks: 9, ..busy(T) });
-    assert_eq!(verdict.history.fewest_warm, 9, "the window remembers its minimum");
+    assert_eq!(verdict.history.stacks.fewest, 9, "the window remembers its minimum");
 }
 
 fn idle_since(at_ns: u64) -> History {
@@ -163,7 +179,7 @@ fn the_deep_sleep_needs_a_millisecond_of_idleness() {
     assert_eq!(rest(&history, busy(T - US), idle(T)), Rest::Nap(20 * US), "it was busy");
     let mut ran_meanwhile = Snapshot::with_capacity(2);
     for tick in [0, 1] {
-        ran_meanwhile.push(Proc { tick, running: false });
+        ran_meanwhile.push(Proc { tick, ..proc(false) });
     }
     ran_meanwhile.at_ns = T;
     assert_eq!(rest(&history, idle(T - US), ran_meanwhile), Rest::Nap(20 * US), "a tick moved");
@@ -199,7 +215,47 @@ fn an_idle_process_trims_once_and_then_sleeps_without_end() {
     assert_eq!((actions, verdict.rest), (vec![], Rest::Deep { at_most_ns: None }));
 
     let (_, verdict) = round(&verdict.history, &warm(later), &busy(later + SEC));
-    assert!(!verdict.history.trimmed_idle, "the next idle period may trim again");
+    assert!(!verdict.history.stacks.done_idle, "the next idle period may trim again");
+}
+
+#[test]
+fn threads_that_nobody_needs_end() {
+    // Of 500 idle threads 100 were needed in the window; 4 are always kept.
+    let mut history = fresh(T - 5 * SEC);
+    history.threads.fewest = 400;
+    let many = |snapshot: Snapshot| Snapshot { idle_threads: 500, ..snapshot };
+    let (actions, verdict) = round(&history, &busy(T - MS), &many(busy(T)));
+    assert_eq!(actions, [Reap { keep: 104 }]);
+    assert_eq!(round(&verdict.history, &busy(T), &many(busy(T + SEC))).0, []);
+
+    // In an idle process the sleep is interrupted for it once.
+    let (actions, verdict) = round(&idle_since(T - MS), &many(idle(T - US)), &many(idle(T)));
+    assert_eq!((actions, verdict.rest), (vec![], Rest::Deep { at_most_ns: Some(5 * SEC - MS) }));
+    let later = T - MS + 5 * SEC;
+    let (actions, verdict) = round(&verdict.history, &many(idle(T)), &many(idle(later)));
+    assert_eq!(actions, [Reap { keep: 4 }]);
+    assert_eq!(verdict.rest, Rest::Deep { at_most_ns: None });
+    let few = Snapshot { idle_threads: 4, ..idle(T) };
+    let (_, verdict) = round(&idle_since(T - MS), &few, &few);
+    assert_eq!(verdict.rest, Rest::Deep { at_most_ns: None });
+}
+
+#[test]
+fn work_that_nobody_was_woken_for_starts_an_m() {
+    let half = |at_ns| Snapshot { queued: 1, ..snapshot(at_ns, &[true, false]) };
+    let rows = [
+        ("twice in a row", half(T - MS), half(T), vec![StartM]),
+        ("just now", snapshot(T - MS, &[true, false]), half(T), vec![]),
+        ("somebody looks", half(T - MS), Snapshot { searching: 1, ..half(T) }, vec![]),
+        ("no P is idle", half(T - MS), Snapshot { queued: 1, ..busy(T) }, vec![]),
+        ("all idle", half(T - MS), Snapshot { urgent: 1, ..idle(T) }, vec![StartM]),
+    ];
+    for (name, previous, now, expected) in rows {
+        assert_eq!(round(&fresh(T), &previous, &now).0, expected, "{name}");
+    }
+    let work = Snapshot { queued: 1, ..idle(T) };
+    let rest = round(&idle_since(T - SEC), &work, &work).1.rest;
+    assert!(matches!(rest, Rest::Nap(_)), "no deep sleep over work: {rest:?}");
 }
 
 #[test]
@@ -207,10 +263,10 @@ fn surplus_ps_are_counted_but_not_kept() {
     let mut snapshot = Snapshot::with_capacity(1);
     let room = snapshot.procs.capacity();
     for _ in 0..room + 3 {
-        snapshot.push(Proc { tick: 1, running: false });
+        snapshot.push(Proc { tick: 1, ..proc(false) });
     }
     assert!(snapshot.all_idle());
-    snapshot.push(Proc { tick: 1, running: true });
+    snapshot.push(Proc { tick: 1, ..proc(true) });
     assert!(!snapshot.all_idle() && !snapshot.all_busy());
     assert_eq!((snapshot.procs().len(), snapshot.procs.capacity()), (room, room));
     snapshot.clear();

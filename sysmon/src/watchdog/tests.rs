@@ -10,9 +10,9 @@ use std::{
 };
 
 use super::{Host, Sysmon};
-use crate::policy::{Action, Config, Proc, Snapshot};
+use crate::policy::{Action, Config, Proc, Snapshot, State, Why};
 
-/// A scheduler with one P. Its clock advances by `step_ns` with each reading; what it is asked to
+/// A scheduler with two Ps. Its clock advances by `step_ns` with each reading; what it is asked to
 /// do goes to a channel.
 struct Fake {
     clock_ns: AtomicU64,
@@ -50,12 +50,15 @@ impl Host for Fake {
 
     fn snapshot(&self, out: &mut Snapshot) {
         let running = self.running.load(Ordering::Relaxed);
-        out.push(Proc { tick: 0, running });
+        let state = if running { State::Running } else { State::Idle };
+        out.push(Proc { state, ..Proc::default() });
+        out.push(Proc { state, ..Proc::default() });
         let like = self.like.lock().unwrap();
         out.net_waiters = like.net_waiters;
         out.last_poll_ns = like.last_poll_ns;
         out.next_timer_ns = like.next_timer_ns;
         out.warm_stacks = like.warm_stacks;
+        out.queued = like.queued;
         if running {
             self.seen_running.fetch_add(1, Ordering::Relaxed);
         }
@@ -72,6 +75,35 @@ impl Host for Fake {
     fn trim_stacks(&self, keep: usize) {
         self.like.lock().unwrap().warm_stacks = keep;
         self.note(Action::TrimStacks { keep });
+    }
+
+    /// The second P's thread computes, the first one's sleeps.
+    fn cpu_ns(&self, proc: usize) -> Option<u64> {
+        Some(if proc == 0 { 7 } else { self.clock_ns.load(Ordering::Relaxed) })
+    }
+
+    fn set_preempt(&self, proc: usize, tick: u64) {
+        self.note(Action::SetPreempt { proc, tick });
+    }
+
+    fn kick(&self, proc: usize, tick: u64) {
+        self.note(Action::Kick { proc, tick });
+    }
+
+    fn wake_preempt(&self, proc: usize, tick: u64) {
+        self.note(Action::WakePreempt { proc, tick });
+    }
+
+    fn retake(&self, proc: usize, tick: u64, why: Why) {
+        self.note(Action::Retake { proc, tick, why });
+    }
+
+    fn start_m(&self) {
+        self.note(Action::StartM);
+    }
+
+    fn reap(&self, keep: usize) {
+        self.note(Action::Reap { keep });
     }
 }
 
@@ -92,6 +124,37 @@ fn a_busy_scheduler_gets_its_network_and_timers_served() {
     assert!(first.contains(&Action::RunTimers), "{first:?}");
     drop(sysmon);
     assert!(!asked.iter().any(|action| matches!(action, Action::TrimStacks { .. })));
+}
+
+#[test]
+fn goroutines_that_do_not_stop_are_stopped_for_those_who_wait() {
+    let mut like = Snapshot::default();
+    like.queued = 1;
+    let (host, asked) = Fake::new(300_000, true, like);
+    let sysmon = Sysmon::start(host, Config::default()).unwrap();
+    let mut wanted = vec![
+        Action::SetPreempt { proc: 1, tick: 0 },
+        Action::Kick { proc: 1, tick: 0 },
+        Action::Retake { proc: 1, tick: 0, why: Why::Running },
+        Action::Retake { proc: 0, tick: 0, why: Why::Blocked },
+    ];
+    while !wanted.is_empty() {
+        let action = asked.recv().unwrap();
+        assert_ne!(action, Action::Retake { proc: 1, tick: 0, why: Why::Blocked });
+        wanted.retain(|wanted| *wanted != action);
+    }
+    drop(sysmon);
+}
+
+#[test]
+fn a_nudge_ends_a_nap() {
+    let (host, _asked) = Fake::new(1, true, Snapshot::default());
+    let sysmon = Sysmon::start(host.clone(), Config::default()).unwrap();
+    for _ in 0..200 {
+        let seen = host.seen_running.load(Ordering::Relaxed);
+        sysmon.nudge();
+        wait_until(|| host.seen_running.load(Ordering::Relaxed) > seen);
+    }
 }
 
 #[test]
