@@ -1,4 +1,5 @@
-//! Job: the macros of `gusty` that must understand Rust syntax: `go!`, `#[main]` and `#[test]`.
+//! Job: the macros of `gusty` that must understand Rust syntax: `go!`, `#[main]`,
+//!   `#[test]` and `#[preemptible]`.
 //! Not here: anything `macro_rules!` can do (`select!`), and all behaviour: an expansion is one call
 //! of a function of `gusty`.
 //!
@@ -8,6 +9,7 @@
 mod entry;
 mod go;
 mod options;
+mod preemptible;
 
 use proc_macro::TokenStream;
 
@@ -116,6 +118,38 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     expansion(entry::expand_test(options.into(), item.into()))
+}
+
+/// Lets a goroutine that computes for long be stopped inside this function at any turn of a loop, without
+/// a signal: puts a call of `gusty::check_preempt` at the head of every loop body.
+///
+/// For loops that run for long without a call of the runtime, where stopping by signals is not
+/// available or not wanted. The check is a load and a branch, about a nanosecond, but it keeps the
+/// compiler from turning a loop into vector instructions: leave innermost loops over small items to a
+/// function without the attribute, and put it on the one around it.
+///
+/// Instrumented are `for`, `while` and `loop` in the function and in closures inside it. Not
+/// instrumented are functions and other items inside it, `async` blocks, constants, and what stands
+/// in the arguments of macros. Works on free functions and methods; an `async fn`, a `const fn` and
+/// a function in which there is no loop are refused.
+///
+/// The only option is `crate = path`, the path of `gusty` where it is not `::gusty`.
+///
+/// ```text
+/// #[gusty::preemptible]
+/// fn primes(limit: u64) -> Vec<u64> {
+///     let mut primes = Vec::new();
+///     for n in 2..limit {
+///         if primes.iter().take_while(|p| *p * *p <= n).all(|p| n % p != 0) {
+///             primes.push(n);
+///         }
+///     }
+///     primes
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn preemptible(options: TokenStream, item: TokenStream) -> TokenStream {
+    expansion(preemptible::expand(options.into(), item.into()))
 }
 
 fn expansion(result: syn::Result<proc_macro2::TokenStream>) -> TokenStream {

@@ -59,7 +59,7 @@ pub use goroutine::{
     yield_now,
 };
 #[cfg(not(loom))]
-pub use gusty_macros::{go, main, test};
+pub use gusty_macros::{go, main, preemptible, test};
 #[cfg(not(loom))]
 pub use scope::{Scope, ScopedJoinHandle, scope};
 #[cfg(not(loom))]
