@@ -43,7 +43,7 @@ pub(crate) struct Settings {
     pub(crate) tls: Level,
     pub(crate) surplus: Surplus,
     /// The first way of kicking threads that is tried.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]
+    #[expect(dead_code, reason = "for the scheduler's preemption")]
     pub(crate) kick: Rung,
     /// `GUSTYDEBUG`: see the module.
     pub(crate) migrate: bool,

@@ -77,7 +77,7 @@ impl ThreadState {
         ThreadState { tid, fd: AtomicI32::new(UNOPENED) }
     }
 
-    /// Asks the kernel, by a system call. For one thread at a time, the watchdog.
+    /// Asks the kernel, by a system call (CP1). For one thread at a time, the watchdog.
     pub(crate) fn now(&self) -> Activity {
         let mut fd = self.fd.load(Ordering::Relaxed); // only the watchdog's
         if fd == UNOPENED {

@@ -31,14 +31,10 @@ mod timer;
 #[cfg_attr(not(test), expect(unused_imports, reason = "for the scheduler's preemption"))]
 pub(crate) use handler::install;
 
-use libc::{c_int, pid_t};
+use libc::pid_t;
 
 use super::clock::Nanos;
 use super::cpu;
-
-/// What a kick is felt as. Its default is to be ignored, nothing in a program's start-up uses it, and
-/// its other meaning (urgent data on a socket) comes from the kernel in another form.
-pub(crate) const SIGNAL: c_int = libc::SIGURG;
 
 /// The ways to kick; see the module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -12,8 +12,8 @@
 //! `retake_after_ns` the P goes even though the thread goes on. For an urgent goroutine the flag and
 //! the kick come together.
 
+use super::action::{Action, Why};
 use super::facts::{Config, Proc, Snapshot, State};
-use super::{Action, Why};
 use crate::backoff::SHORTEST_NS;
 
 /// The least time between two tries of the same step.
@@ -36,7 +36,7 @@ pub(super) struct Trace {
     asked: Option<Asked>,
 }
 
-/// The goroutine has been asked to stop.
+/// The goroutine of this tick (PP2) has been asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asked {
     kicks: u32,

@@ -84,7 +84,7 @@ pub(crate) fn room() -> usize {
     RED_ZONE + WORDS + 64 + BYTES.load(Ordering::Relaxed) + MARGIN
 }
 
-/// Makes the code that was interrupted at `context` call `landing` once the handler returns.
+/// Makes the code that was interrupted at `context` call `landing` once the handler returns (TR2).
 ///
 /// False, and nothing is changed, if the code does not run on `stack`, has less than [`room`] left
 /// there, or the processor cannot save its state. Async-signal-safe.
@@ -122,6 +122,7 @@ pub(crate) unsafe fn redirect(
 /// it is to call, all registers are its own. The frame address (CFA) is the interrupted rsp.
 ///
 /// The flags are set to a known state at once: `cld`, but also no alignment checks.
+#[rustfmt::skip]
 #[unsafe(naked)]
 #[unsafe(link_section = "gusty_nopreempt")]
 unsafe extern "C" fn trampoline() {
@@ -147,30 +148,24 @@ unsafe extern "C" fn trampoline() {
         "push r15", ".cfi_def_cfa_offset 264", ".cfi_offset r15, -264",
         "push rbp", ".cfi_def_cfa_offset 272", ".cfi_offset rbp, -272",
         "mov rbp, rsp", ".cfi_def_cfa_register rbp",
-        "push 0x202",
-        "popfq",
+        "push 0x202", "popfq",
         "sub rsp, [rip + {bytes}]",
         "and rsp, -64",
         "xor eax, eax", // the header, which the instructions only write in part
         "mov [rsp + 512], rax", "mov [rsp + 520], rax", "mov [rsp + 528], rax",
         "mov [rsp + 536], rax", "mov [rsp + 544], rax", "mov [rsp + 552], rax",
         "mov [rsp + 560], rax", "mov [rsp + 568], rax",
-        "mov eax, -1",
-        "mov edx, -1", // everything that is enabled
-        "cmp byte ptr [rip + {compact}], 0",
-        "je 2f",
-        "xsavec64 [rsp]",
-        "jmp 3f",
-        "2:",
-        "xsave64 [rsp]",
+        "mov eax, -1", "mov edx, -1", // everything that is enabled
+        "cmp byte ptr [rip + {compact}], 0", "je 2f",
+        "xsavec64 [rsp]", "jmp 3f",
+        "2:", "xsave64 [rsp]",
         "3:",
         "mov eax, [rip + {resettable}]",
         "mov edx, [rip + {resettable} + 4]",
         "xrstor64 [rip + {initial}]",
         "mov rdi, [rbp + 136]",
         "call {land}", // rsp is aligned to 64
-        "mov eax, -1",
-        "mov edx, -1",
+        "mov eax, -1", "mov edx, -1",
         "xrstor64 [rsp]",
         "mov rsp, rbp", ".cfi_def_cfa_register rsp",
         "pop rbp", ".cfi_def_cfa_offset 264", ".cfi_restore rbp",
@@ -200,7 +195,7 @@ unsafe extern "C" fn trampoline() {
 }
 
 /// Calls `landing` with errno kept: its system calls must not be seen by the interrupted code, which
-/// may be about to look at that of its own. TR3.
+/// may be about to look at that of its own. TR3, TR4.
 #[unsafe(link_section = "gusty_nopreempt")]
 extern "C" fn land(landing: Landing) {
     // SAFETY: valid on any thread. The address is read anew after the call: a goroutine that shares

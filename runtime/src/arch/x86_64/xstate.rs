@@ -88,7 +88,7 @@ mod tests {
         // What `xsavec` needs for all that is enabled, the kernel's own parts included.
         let most = __cpuid_count(0xd, 1).ebx as usize;
         let standard = __cpuid_count(0xd, 0).ebx as usize;
-        assert!(found.bytes >= LEGACY_BYTES && found.bytes % 64 == 0);
+        assert!(found.bytes >= LEGACY_BYTES && found.bytes.is_multiple_of(64));
         assert!(found.bytes <= standard.max(most).next_multiple_of(64), "{found:?}");
         if is_x86_feature_detected!("avx512f") {
             assert!(found.bytes >= LEGACY_BYTES + 256 + 64 + 512 + 1024, "{found:?}");

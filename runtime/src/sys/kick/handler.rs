@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use libc::{SIG_DFL, SIG_IGN, c_int, c_void, pid_t, siginfo_t, ucontext_t};
 
-use super::SIGNAL;
+/// What a kick is felt as. Its default is to be ignored, nothing in a program's start-up uses it, and
+/// its other meaning (urgent data on a socket) comes from the kernel in another form.
+pub(super) const SIGNAL: c_int = libc::SIGURG;
 
 /// Called for each kick, in the signal handler, on the alternate stack if the thread has one.
 ///
@@ -50,6 +52,7 @@ pub(crate) fn install(hook: Hook) -> bool {
     }
 }
 
+/// KH1.
 extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: valid on any thread; the address holds for this handler, which stays on its thread.
     let errno = unsafe { libc::__errno_location() };

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libc::{c_int, c_ulong, pid_t};
 
-use super::{SIGNAL, handler};
+use super::handler::{self, SIGNAL};
 use crate::sys::clock::Nanos;
 
 const DISABLE: c_ulong = 0x2401;

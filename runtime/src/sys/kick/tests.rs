@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use libc::{c_int, c_void, siginfo_t, ucontext_t};
 
-use super::{Kick, Rung, SIGNAL, install};
+use super::handler::SIGNAL;
+use super::{Kick, Rung, install};
 use crate::sys::clock;
 use crate::sys::signal::AltStack;
 

@@ -8,7 +8,7 @@ use std::ptr;
 
 use libc::{pid_t, timer_t, timespec};
 
-use super::{SIGNAL, handler};
+use super::handler::{self, SIGNAL};
 use crate::sys::clock::Nanos;
 
 #[derive(Debug)]

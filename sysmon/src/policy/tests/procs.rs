@@ -63,15 +63,11 @@ fn hog(after_ns: u64, tick: u64) -> Proc {
 }
 
 fn one_queued() -> Snapshot {
-    let mut like = Snapshot::default();
-    like.queued = 1;
-    like
+    Snapshot { queued: 1, ..Snapshot::default() }
 }
 
 fn urgent(urgent: usize) -> Snapshot {
-    let mut like = Snapshot::default();
-    like.urgent = urgent;
-    like
+    Snapshot { urgent, ..Snapshot::default() }
 }
 
 #[test]
