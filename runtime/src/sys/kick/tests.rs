@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::hint::spin_loop;
+use std::ops::Range;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,19 +11,26 @@ use libc::{c_int, c_void, siginfo_t, ucontext_t};
 
 use super::handler::SIGNAL;
 use super::{Kick, Rung, install};
-use crate::sys::clock;
+use crate::arch::{self, Exit};
 use crate::sys::signal::AltStack;
+use crate::sys::{clock, text};
 
 const RUNGS: [Rung; 3] = [Rung::Perf, Rung::Timer, Rung::Tgkill];
 
 thread_local! {
+    static STOPPED: Cell<*const Coroutine> = const { Cell::new(std::ptr::null()) };
     static KICKS: Cell<u64> = const { Cell::new(0) };
     static MINE: Cell<*const Kick> = const { Cell::new(std::ptr::null()) };
 }
 
 unsafe fn on_kick(context: *mut ucontext_t) {
-    assert!(!context.is_null());
     KICKS.set(KICKS.get() + 1);
+    // SAFETY: null, or the coroutine of this thread; the context is the kernel's.
+    unsafe {
+        if let Some(coroutine) = STOPPED.get().as_ref() {
+            coroutine.stop(context);
+        }
+    }
     // SAFETY: null, or the kick of this thread, which lives.
     if let Some(kick) = unsafe { MINE.get().as_ref() } {
         kick.fired();
@@ -61,6 +69,22 @@ fn a_computing_thread_is_kicked_each_time() {
             }
         }
     });
+}
+
+/// Lets `run` be kicked from another thread.
+fn kicked_every_ms<T>(kick: &Kick, run: impl FnOnce() -> T) -> T {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                kick.arm(10_000);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let result = run();
+        stop.store(true, Ordering::Relaxed);
+        result
+    })
 }
 
 /// Computes for `burn_us` and then makes a call that blocks, until there were enough kicks. Returns how
@@ -125,22 +149,95 @@ fn drained_pipe() -> (c_int, std::thread::JoinHandle<()>) {
 fn calls_that_block_are_not_broken_by_kicks() {
     each_rung(|kick| {
         for burn_us in [20, 300, 3_000] {
-            let stop = AtomicBool::new(false);
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    while !stop.load(Ordering::Relaxed) {
-                        kick.arm(10_000);
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                });
-                KICKS.set(0);
-                let [calls, failed, short] = hammered(burn_us, 15);
-                stop.store(true, Ordering::Relaxed);
-                let broken = failed + short;
-                // KI3
-                assert!(kick.rung() == Rung::Tgkill || broken == 0, "{broken} of {calls} calls");
-            });
+            KICKS.set(0);
+            let [calls, failed, short] = kicked_every_ms(kick, || hammered(burn_us, 15));
+            let broken = failed + short;
+            // KI3
+            assert!(kick.rung() == Rung::Tgkill || broken == 0, "{broken} of {calls} calls");
         }
+    });
+}
+
+/// What a scheduler would know of a goroutine that can be stopped in place.
+struct Coroutine {
+    home: Cell<usize>,
+    saved: Cell<usize>,
+    stack: Range<usize>,
+    /// In `switch`: in the runtime, so to say.
+    in_runtime: Cell<bool>,
+    stopped: Cell<u64>,
+    sum: Cell<u64>,
+}
+
+impl Coroutine {
+    /// # Safety
+    /// For the handler, with what the kernel passed to it.
+    unsafe fn stop(&self, context: *mut ucontext_t) {
+        // SAFETY: the caller's promise; the stack is this coroutine's, the handler is on another.
+        unsafe {
+            let rip = (*context).uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
+            if !self.in_runtime.get() && text::is_own(rip) {
+                arch::redirect(context, self.stack.clone(), yields);
+            }
+        }
+    }
+}
+
+extern "C" fn yields() {
+    // SAFETY: only a coroutine is made to call this.
+    let me = unsafe { &*STOPPED.get() };
+    me.in_runtime.set(true);
+    me.stopped.set(me.stopped.get() + 1);
+    // SAFETY: home saved itself when it came here, and is resumed once.
+    unsafe { arch::switch(me.saved.as_ptr(), me.home.get(), 1, 0) };
+    me.in_runtime.set(false);
+}
+
+unsafe extern "C" fn computes(me: usize) -> Exit {
+    // SAFETY: the test keeps it alive.
+    let me: &Coroutine = unsafe { &*std::ptr::with_exposed_provenance(me) };
+    let mut sum = 0u64;
+    let mut i = 0u64;
+    // No call of anything, as far as the optimiser is concerned.
+    while me.stopped.get() < 20 {
+        for _ in 0..1_000 {
+            i += 1;
+            sum = sum.wrapping_mul(31).wrapping_add(i);
+        }
+    }
+    me.in_runtime.set(true);
+    let expected = (1..=i).fold(0u64, |sum, i| sum.wrapping_mul(31).wrapping_add(i));
+    me.sum.set(sum ^ expected);
+    Exit { to: me.home.get(), msg: 0 }
+}
+
+#[test]
+fn a_computation_is_stopped_in_place_by_each_kind_of_kick() {
+    assert!(arch::prepare() && text::prepare());
+    each_rung(|kick| {
+        let mut stack = vec![0u128; 8192];
+        let range = stack.as_mut_ptr_range();
+        let stack = range.start.expose_provenance()..range.end.expose_provenance();
+        let me = Coroutine {
+            home: Cell::new(0),
+            saved: Cell::new(0),
+            stack: stack.clone(),
+            in_runtime: Cell::new(false),
+            stopped: Cell::new(0),
+            sum: Cell::new(u64::MAX),
+        };
+        STOPPED.set(&raw const me);
+        let arg = std::ptr::from_ref(&me).expose_provenance();
+        kicked_every_ms(kick, || {
+            // SAFETY: an empty, aligned stack; the body does not unwind.
+            let mut message = unsafe { arch::start(me.home.as_ptr(), stack.end, arg, computes, 0) };
+            while message == 1 {
+                // SAFETY: the coroutine has just left itself in `yields`.
+                message = unsafe { arch::switch(me.home.as_ptr(), me.saved.get(), 0, 0) };
+            }
+        });
+        STOPPED.set(std::ptr::null());
+        assert_eq!((me.stopped.get(), me.sum.get()), (20, 0));
     });
 }
 
