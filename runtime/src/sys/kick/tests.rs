@@ -165,7 +165,8 @@ struct Coroutine {
     stack: Range<usize>,
     /// In `switch`: in the runtime, so to say.
     in_runtime: Cell<bool>,
-    stopped: Cell<u64>,
+    /// Changes under the computation's feet: no `Cell`.
+    stopped: AtomicU64,
     sum: Cell<u64>,
 }
 
@@ -187,7 +188,7 @@ extern "C" fn yields() {
     // SAFETY: only a coroutine is made to call this.
     let me = unsafe { &*STOPPED.get() };
     me.in_runtime.set(true);
-    me.stopped.set(me.stopped.get() + 1);
+    me.stopped.fetch_add(1, Ordering::Relaxed);
     // SAFETY: home saved itself when it came here, and is resumed once.
     unsafe { arch::switch(me.saved.as_ptr(), me.home.get(), 1, 0) };
     me.in_runtime.set(false);
@@ -199,7 +200,7 @@ unsafe extern "C" fn computes(me: usize) -> Exit {
     let mut sum = 0u64;
     let mut i = 0u64;
     // No call of anything, as far as the optimiser is concerned.
-    while me.stopped.get() < 20 {
+    while me.stopped.load(Ordering::Relaxed) < 20 {
         for _ in 0..1_000 {
             i += 1;
             sum = sum.wrapping_mul(31).wrapping_add(i);
@@ -223,7 +224,7 @@ fn a_computation_is_stopped_in_place_by_each_kind_of_kick() {
             saved: Cell::new(0),
             stack: stack.clone(),
             in_runtime: Cell::new(false),
-            stopped: Cell::new(0),
+            stopped: AtomicU64::new(0),
             sum: Cell::new(u64::MAX),
         };
         STOPPED.set(&raw const me);
@@ -237,7 +238,8 @@ fn a_computation_is_stopped_in_place_by_each_kind_of_kick() {
             }
         });
         STOPPED.set(std::ptr::null());
-        assert_eq!((me.stopped.get(), me.sum.get()), (20, 0));
+        let stopped = me.stopped.load(Ordering::Relaxed);
+        assert!(stopped >= 20 && me.sum.get() == 0, "{stopped}");
     });
 }
 
