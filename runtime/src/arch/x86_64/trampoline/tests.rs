@@ -95,6 +95,10 @@ unsafe extern "C" fn body(run: usize) -> Exit {
 /// What another goroutine might do meanwhile. Checks that it starts from a clean state.
 fn dirty_everything() {
     let (mut mxcsr, mut control, mut tag) = (0u32, 0u16, [0u16; 14]);
+    let flags: u64;
+    // SAFETY: reads the flags.
+    unsafe { asm!("pushfq", "pop {}", out(reg) flags) };
+    assert_eq!(flags & 0x4_0400, 0, "direction or alignment flag");
     // SAFETY: stores and fills registers that a call may change.
     unsafe {
         asm!(
