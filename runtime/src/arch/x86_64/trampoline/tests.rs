@@ -67,8 +67,11 @@ extern "C" fn landing() {
     let run = current().expect("only in a storm");
     run.depth.set(run.depth.get() + 1);
     run.deepest.set(run.deepest.get().max(run.depth.get()));
-    if run.look.get().is_some_and(|look| look()) {
-        run.look.set(None);
+    // Taken meanwhile: a nested landing must not want the lock that `look` holds.
+    if let Some(look) = run.look.take()
+        && !look()
+    {
+        run.look.set(Some(look));
     }
     if run.deepest.get() < 3 {
         assert_eq!(interrupted_here(), 0); // time for a nested signal
