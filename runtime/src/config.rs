@@ -10,18 +10,31 @@
 //! | `GUSTY_MAX_GOROUTINES` | most goroutines alive at once | three quarters of memory at 4.8 KB each |
 //! | `GUSTY_TLS` | whose thread-locals goroutines use: `own`, `pthread`, `pinned` or `shared` (`runtime::TlsLevel`) | `own` |
 //! | `GUSTY_TLS_SURPLUS` | room for thread-locals of libraries opened later: `eat` or `keep` | `eat` |
-//! | `GUSTYDEBUG` | `migrate=1`: a goroutine that parks goes through the global queue (for tests) | |
+//! | `GUSTY_MAX_THREADS` | most scheduler threads at once, up to 32768 | 10000 |
+//! | `GUSTY_THREAD_IDLE_MS` | how long a thread beyond GOMAXPROCS + 2 idles before it ends | 10000 |
+//! | `GUSTY_KICK` | how a goroutine that computes is stopped: `auto`, `perf`, `timer`, `tgkill` or `off` | `auto` |
+//! | `GUSTY_SLICE_US` | how long a goroutine runs while others wait, at least 100 us; `off` | 10000 |
+//! | `GUSTYDEBUG` | a list of `migrate=1`: a goroutine that parks goes through the global queue (for tests); `schedtrace=N`: a line about the scheduler every N ms; `scheddetail=1`: lines about each P | |
 //!
 //! A value that cannot be used is reported on stderr once and the default is taken.
 
+use std::num::ParseIntError;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::stack::{GuardKind, SizeClass};
+use crate::sys::kick::Rung;
 use crate::tls::{Level, Surplus};
 
 /// The most Ps there can be.
 pub(crate) const MAX_PROCS: usize = 1024;
+
+/// The most scheduler threads there can be.
+pub(crate) const MAX_THREADS: u32 = 1 << 15;
+
+/// Default slice in microseconds. Go's value.
+const SLICE_US: u64 = 10_000;
 
 /// Default stack: 3.6 times what the deepest of the usual suspects (serde, flate2, regex, TLS
 /// handshakes) needs in release; debug frames are about four times as large.
@@ -40,8 +53,23 @@ pub(crate) struct Settings {
     /// The most that goroutines may have of thread-locals of their own.
     pub(crate) tls: Level,
     pub(crate) surplus: Surplus,
-    /// `GUSTYDEBUG`: see the module.
+    /// The first way of kicking threads that is tried.
+    pub(crate) kick: Rung,
+    /// How long a goroutine runs while others wait, in nanoseconds; NEVER for as long as it likes.
+    pub(crate) slice: u64,
+    pub(crate) max_threads: u32,
+    /// How long a superfluous scheduler thread idles before it ends.
+    pub(crate) thread_idle: Duration,
+    pub(crate) debug: Debug,
+}
+
+/// `GUSTYDEBUG`: see the module.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Debug {
     pub(crate) migrate: bool,
+    /// Milliseconds between two lines; 0 for none.
+    pub(crate) sched_trace: u64,
+    pub(crate) sched_detail: bool,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
@@ -71,7 +99,13 @@ pub(crate) fn settings() -> &'static Settings {
             max_goroutines: read("GUSTY_MAX_GOROUTINES", count).unwrap_or_else(fit_memory),
             tls: read("GUSTY_TLS", level).unwrap_or(Level::Own),
             surplus: read("GUSTY_TLS_SURPLUS", surplus).unwrap_or(Surplus::Eat),
-            migrate: read("GUSTYDEBUG", migrate).unwrap_or(false),
+            kick: read("GUSTY_KICK", kick).unwrap_or(Rung::Perf),
+            slice: read("GUSTY_SLICE_US", slice).unwrap_or(SLICE_US * 1_000),
+            max_threads: read("GUSTY_MAX_THREADS", threads).unwrap_or(10_000),
+            thread_idle: Duration::from_millis(
+                read("GUSTY_THREAD_IDLE_MS", millis).unwrap_or(10_000),
+            ),
+            debug: read("GUSTYDEBUG", debug).unwrap_or_default(),
         }
     })
 }
@@ -113,6 +147,17 @@ fn procs(text: &str) -> Result<usize, String> {
     }
 }
 
+fn threads(text: &str) -> Result<u32, String> {
+    match u32::try_from(count(text)?) {
+        Ok(n) if n <= MAX_THREADS => Ok(n),
+        _ => Err(format!("at most {MAX_THREADS}")),
+    }
+}
+
+fn millis(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|error: ParseIntError| error.to_string())
+}
+
 fn stack(text: &str) -> Result<SizeClass, String> {
     SizeClass::for_size(count(text)?).map_err(|error| error.to_string())
 }
@@ -145,12 +190,39 @@ fn surplus(text: &str) -> Result<Surplus, String> {
     }
 }
 
-fn migrate(text: &str) -> Result<bool, String> {
+fn kick(text: &str) -> Result<Rung, String> {
     match text {
-        "migrate=1" => Ok(true),
-        "migrate=0" => Ok(false),
-        _ => Err("migrate=0 or migrate=1".into()),
+        "auto" | "perf" => Ok(Rung::Perf),
+        "timer" => Ok(Rung::Timer),
+        "tgkill" => Ok(Rung::Tgkill),
+        "off" => Ok(Rung::Off),
+        _ => Err("one of auto, perf, timer, tgkill, off".into()),
     }
+}
+
+fn slice(text: &str) -> Result<u64, String> {
+    match text {
+        "off" => Ok(u64::MAX),
+        _ => match millis(text)? {
+            us @ 100.. => Ok(us.saturating_mul(1_000)),
+            _ => Err("at least 100, or off".into()),
+        },
+    }
+}
+
+fn debug(text: &str) -> Result<Debug, String> {
+    let mut debug = Debug::default();
+    for item in text.split(',') {
+        let (name, value) = item.trim().split_once('=').ok_or("a list of name=value")?;
+        let number = millis(value)?;
+        match name {
+            "migrate" => debug.migrate = number != 0,
+            "schedtrace" => debug.sched_trace = number,
+            "scheddetail" => debug.sched_detail = number != 0,
+            _ => return Err(format!("{name}: one of migrate, schedtrace, scheddetail")),
+        }
+    }
+    Ok(debug)
 }
 
 /// As many goroutines as fit into three quarters of the memory this process may use.
@@ -200,6 +272,15 @@ mod tests {
     fn guards_have_names() {
         assert!(guard("mprotect").is_ok());
         assert!(guard("none").is_err());
+    }
+
+    #[test]
+    fn debug_is_a_list() {
+        let want = Debug { migrate: true, sched_trace: 1000, sched_detail: false };
+        assert_eq!(debug("migrate=1, schedtrace=1000"), Ok(want));
+        for bad in ["migrate", "migrate=x", "nonsense=1", "migrate=1,,"] {
+            assert!(debug(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

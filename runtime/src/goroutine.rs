@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::sched::call::Call;
 use crate::sched::ext::Ext;
 use crate::sched::g::{G, GKind, GRef, WaitReason};
-use crate::sched::park as sched_park;
+use crate::sched::{locked, park as sched_park};
 use crate::sys::clock::{self, NEVER};
 
 /// A goroutine's id: unique for the life of the process, never reused. The main goroutine of
@@ -148,6 +149,62 @@ pub fn park() {
 pub fn park_timeout(timeout: Duration) {
     let me = sched_park::current();
     my_ext(me).park(me, clock::after(timeout), WaitReason::Park);
+}
+
+/// Runs `f`, which is going to block the thread or compute for long, without holding up others: if
+/// goroutines wait, another thread takes over within some 20 to 100 us. Costs a few nanoseconds if
+/// `f` returns sooner.
+///
+/// Calls that block without this are found out, too, but later (a millisecond or two). On a plain
+/// thread this just calls `f`. `f` runs on the caller's stack and may use the whole API.
+///
+/// ```
+/// let size = gusty::blocking(|| std::fs::metadata("Cargo.toml").map(|m| m.len()).unwrap_or(0));
+/// # let _ = size;
+/// ```
+///
+/// Source: Go's entersyscall and exitsyscall.
+#[inline]
+pub fn blocking<R>(f: impl FnOnce() -> R) -> R {
+    let _call = Call::begin();
+    f()
+}
+
+/// Locks the calling goroutine to its OS thread, which runs nobody else meanwhile: for libraries that
+/// care which thread they are called on, and for state of the kernel's threads (namespaces,
+/// scheduling policy, signal masks).
+///
+/// Calls nest: as many of [`unlock_os_thread`] undo them. A goroutine that ends locked takes its
+/// thread with it. Switching to and from a locked goroutine takes two switches of threads, several
+/// microseconds. On a plain thread, which nothing moves anyway, this does nothing, and nothing for a pinned
+/// goroutine, which stays on its thread but shares it with the others that stay there. Pinned
+/// goroutines of a thread that another one has locked wait until it is unlocked, so that one must not
+/// wait for them.
+///
+/// ```
+/// gusty::spawn(|| {
+///     gusty::lock_os_thread();
+///     let before = std::fs::read_link("/proc/thread-self").unwrap();
+///     gusty::sleep(std::time::Duration::from_millis(1));
+///     assert_eq!(std::fs::read_link("/proc/thread-self").unwrap(), before);
+///     gusty::unlock_os_thread();
+/// })
+/// .join()
+/// .unwrap();
+/// ```
+///
+/// Source: Go's runtime.LockOSThread.
+pub fn lock_os_thread() {
+    locked::lock();
+}
+
+/// Undoes one call of [`lock_os_thread`]. Without one it does nothing.
+///
+/// ```
+/// gusty::unlock_os_thread();
+/// ```
+pub fn unlock_os_thread() {
+    locked::unlock();
 }
 
 /// Lets the other goroutines of this P run, then goes on; on a plain thread, `sched_yield`.

@@ -66,7 +66,10 @@ pub mod time;
 #[cfg(not(loom))]
 pub use builder::Builder;
 #[cfg(not(loom))]
-pub use goroutine::{Goroutine, GoroutineId, current, is_goroutine, park, park_timeout, yield_now};
+pub use goroutine::{
+    Goroutine, GoroutineId, blocking, current, is_goroutine, lock_os_thread, park, park_timeout,
+    unlock_os_thread, yield_now,
+};
 #[cfg(not(loom))]
 pub use gusty_macros::{go, main, test};
 #[cfg(not(loom))]

@@ -2,11 +2,8 @@
 // Job: the public face of the scheduler's state.
 // Layer: L4 (API)
 
-use std::fmt::Write;
-
 use crate::sched::g::{GKind, GStatus};
-use crate::sched::p::NOBODY;
-use crate::sched::{global::SCHED, gslab, lifecycle, m, procs};
+use crate::sched::{dump, global::SCHED, gslab, lifecycle, metrics as counters, procs, threads};
 use crate::tls::{self, Level, Surplus};
 
 /// Sets the number of Ps, that is, how many goroutines run at the same time, and returns the
@@ -118,9 +115,10 @@ pub fn num_goroutine() -> usize {
     count
 }
 
-/// Threads the scheduler has made so far (idle ones are kept for reuse).
+/// Threads of the scheduler that exist now, idle ones included. Those that idle for long end, down
+/// to GOMAXPROCS + 2 (`GUSTY_THREAD_IDLE_MS`).
 pub fn num_threads() -> usize {
-    m::count() as usize
+    threads::live() as usize
 }
 
 /// Every goroutine, one a line: id, state, what it waits for, where it was spawned.
@@ -129,43 +127,47 @@ pub fn num_threads() -> usize {
 /// nobody.
 pub fn dump() -> String {
     let mut text = String::new();
-    gslab::for_each(|g| {
-        if matches!(g.status(), GStatus::Free | GStatus::Dead) {
-            return;
-        }
-        let what = match g.kind() {
-            GKind::Goroutine => "goroutine",
-            GKind::HoldsM => "goroutine (holds its thread)",
-            GKind::Thread => "thread",
-        };
-        let state = match g.status() {
-            GStatus::Waiting => g.reason().name(),
-            GStatus::Running => "running",
-            _ => "runnable",
-        };
-        let _ = write!(text, "{what} {} [{state}]", g.id());
-        if let Some(site) = g.site.get() {
-            let _ = write!(text, ": created at {site}");
-        }
-        text.push('\n');
-    });
-    let _ = writeln!(
-        text,
-        "procs {}, idle {}, spinning {}, threads {}, global queue {}",
-        SCHED.procs(),
-        SCHED.searchers.idle(),
-        SCHED.searchers.spinning(),
-        m::count(),
-        SCHED.injector().len(),
-    );
-    for i in 0..SCHED.made() {
-        let p = SCHED.p(i);
-        let m_id = p.m_id.load(std::sync::atomic::Ordering::Relaxed);
-        if m_id == NOBODY {
-            let _ = writeln!(text, "P{i}: idle, queue {}", p.stealer.len());
-        } else {
-            let _ = writeln!(text, "P{i}: M{m_id}, queue {}", p.stealer.len());
-        }
-    }
+    dump::goroutines(&mut text, false);
+    dump::procs(&mut text);
     text
+}
+
+/// What the scheduler has done since it started. Only grows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Goroutines that were asked to let others run, because their slice was over.
+    pub preemptions: u64,
+    /// Ps that were taken from a thread, because its goroutine blocked in a call.
+    pub retakes: u64,
+    /// Goroutines that came back from such a call and found no idle P: they were queued.
+    pub requeues: u64,
+    /// Ps that were given to the thread that a locked goroutine waits with.
+    pub handoffs: u64,
+    /// Looks at the network, blocking ones included.
+    pub polls: u64,
+    /// Threads that were made for the scheduler.
+    pub threads_started: u64,
+    /// Threads of the scheduler that ended.
+    pub threads_ended: u64,
+}
+
+/// What the scheduler has done since it started.
+///
+/// ```
+/// let before = gusty::runtime::metrics();
+/// gusty::spawn(|| ()).join().unwrap();
+/// assert!(gusty::runtime::metrics().threads_started >= before.threads_started);
+/// ```
+pub fn metrics() -> Metrics {
+    let read = |counter: &counters::Counter| counter.get();
+    Metrics {
+        preemptions: read(&counters::PREEMPTIONS),
+        retakes: read(&counters::RETAKES),
+        requeues: read(&counters::REQUEUES),
+        handoffs: read(&counters::HANDOFFS),
+        polls: read(&counters::POLLS),
+        threads_started: read(&counters::THREADS_STARTED),
+        threads_ended: read(&counters::THREADS_ENDED),
+    }
 }

@@ -61,16 +61,22 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
         }
     }
 
-    fn fill(g: &G, closure: F) {
+    /// Room for a stage that does not fit into a header.
+    fn room() -> Option<Box<MaybeUninit<Stage<F, T>>>> {
+        (!Self::INLINE).then(Box::new_uninit)
+    }
+
+    /// `room` is what [`Typed::room`] returned. Allocates nothing.
+    fn fill(g: &G, closure: F, room: Option<Box<MaybeUninit<Stage<F, T>>>>) {
         let stage = Stage { closure: ManuallyDrop::new(closure) };
         let words = g.inline.get();
-        if Self::INLINE {
-            // SAFETY: it fits, and the header is the caller's alone.
-            unsafe { words.cast::<Stage<F, T>>().write(stage) };
-        } else {
-            let bits = Box::into_raw(Box::new(stage)).expose_provenance() as u64;
+        if let Some(room) = room {
+            let bits = Box::into_raw(Box::write(room, stage)).expose_provenance() as u64;
             // SAFETY: the header is the caller's alone.
             unsafe { (*words)[0].write(bits) };
+        } else {
+            // SAFETY: it fits, and the header is the caller's alone.
+            unsafe { words.cast::<Stage<F, T>>().write(stage) };
         }
     }
 
@@ -180,7 +186,8 @@ pub(crate) fn start<F: FnOnce() -> T, T>(
     let class = settings.class.unwrap_or_else(|| config::settings().stack);
     let (flags, name) = (settings.flags, settings.name);
     let task = Typed::<F, T>::TASK;
-    match sched_spawn::spawn(task, class, flags, name, site, |g| Typed::<F, T>::fill(g, f)) {
+    let room = Typed::<F, T>::room();
+    match sched_spawn::spawn(task, class, flags, name, site, |g| Typed::<F, T>::fill(g, f, room)) {
         Ok(g) => Ok(JoinHandle { g, _result: PhantomData }),
         Err(NoHeader::Limit(limit)) => Err(io::Error::new(
             io::ErrorKind::OutOfMemory,

@@ -16,9 +16,10 @@ pub(crate) use queue::{Claimed, Node, OTHER, Reserved, SERVED, WaitQueue, wake_a
 
 use crate::sched::claim::{FIRST_TOKEN, Wait};
 use crate::sched::g::{GRef, WaitReason};
-use crate::sched::{m, park};
+use crate::sched::park;
 use crate::sys::clock::{self, NEVER, Nanos};
 use crate::sys::lock::{SpinGuard, SpinLock};
+use crate::sys::section;
 
 /// The outcome of a single wait that ended as `SERVED`.
 pub(crate) const OUTCOME_SERVED: usize = FIRST_TOKEN + SERVED;
@@ -74,7 +75,7 @@ impl Node {
 /// allocate, so it must be asked for (`park::current`) while no lock is held.
 #[inline]
 pub(crate) fn current_goroutine() -> Option<GRef> {
-    m::current().map(|m| m.cur().expect("g0 never waits"))
+    park::goroutine()
 }
 
 /// Parks the caller, whose node is queued under `lock`, and unlocks; returns the outcome.
@@ -95,7 +96,9 @@ pub(crate) unsafe fn park_in<T>(
     let raw = lock.raw();
     // SAFETY: the lock is held, the guard forgotten; `unlock` runs once. The rest is promised by
     // the caller.
-    unsafe { park_queued(wait, until, reason, move || raw.unlock()) }
+    let outcome = unsafe { park_queued(wait, until, reason, move || raw.unlock()) };
+    section::leave(); // that of the forgotten guard (LK3)
+    outcome
 }
 
 /// Parks the caller, whose nodes are queued under locks that `unlock` releases; returns the
@@ -103,7 +106,8 @@ pub(crate) unsafe fn park_in<T>(
 ///
 /// # Safety
 /// All queues with a node of `wait` are locked, by the caller, until `unlock`; it runs once, maybe
-/// after the caller's frame was left for another goroutine. Else as [`park_in`].
+/// after the caller's frame was left for another goroutine. The caller is in a section if it has
+/// locked any. Else as [`park_in`].
 #[inline]
 pub(crate) unsafe fn park_queued(
     wait: &Wait,

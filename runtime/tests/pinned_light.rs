@@ -238,3 +238,25 @@ fn pinned_and_light_at_once() {
     });
     handle.unwrap().join().unwrap();
 }
+
+/// Locking changes nothing for a goroutine that stays on its thread, nor does unlocking free it.
+#[gusty::test]
+fn a_pinned_goroutine_that_locks_and_unlocks_stays_and_shares_its_thread() {
+    let pinned = |rounds: usize| {
+        go!(pinned, move || {
+            let mine = thread();
+            for _ in 0..rounds {
+                gusty::lock_os_thread();
+                // Those on the same thread go on: nobody would end otherwise.
+                go!(pinned, gusty::yield_now).join().unwrap();
+                assert_eq!(thread(), mine);
+                gusty::unlock_os_thread();
+                gusty::unlock_os_thread();
+                gusty::yield_now();
+                assert_eq!(thread(), mine);
+            }
+        })
+    };
+    let handles: Vec<_> = (0..8).map(|_| pinned(50)).collect();
+    handles.into_iter().for_each(|handle| handle.join().unwrap());
+}

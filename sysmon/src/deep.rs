@@ -54,7 +54,6 @@ impl DeepSleep {
         self.0.load(Ordering::Relaxed) == ASLEEP && self.0.swap(AWAKE, Ordering::Release) == ASLEEP // E1, DS2
     }
 
-    #[cfg(all(test, not(loom)))]
     pub(crate) fn is_announced(&self) -> bool {
         self.0.load(Ordering::Relaxed) == ASLEEP
     }

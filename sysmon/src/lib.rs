@@ -23,4 +23,4 @@ mod watchdog;
 
 pub use backoff::Backoff;
 pub use policy::{Action, Config, History, Proc, Rest, Snapshot, Verdict, decide};
-pub use watchdog::{Host, Sysmon};
+pub use watchdog::{Attention, Host, Sysmon};

@@ -40,12 +40,40 @@ pub trait Host: Send + Sync + 'static {
 
     /// [`Action::TrimStacks`].
     fn trim_stacks(&self, keep: usize);
+
+    /// Looks after Ps that stand still, once a round.
+    fn attend(&self, now_ns: u64) -> Attention;
+
+    /// Everything is idle and a sleep without end begins; returns after how many nanoseconds to look
+    /// again nevertheless (`u64::MAX`: never).
+    fn idle(&self, now_ns: u64) -> u64;
+}
+
+/// What [`Host::attend`] did and what it wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attention {
+    /// Whether it changed anything: the rounds stay short then.
+    pub fruitful: bool,
+    /// The longest rest that may follow.
+    pub nap_ns: u64,
+}
+
+impl Default for Attention {
+    /// Nothing done, nothing wanted.
+    fn default() -> Attention {
+        Attention { fruitful: false, nap_ns: u64::MAX }
+    }
 }
 
 struct Shared {
     deep: DeepSleep,
     stopped: AtomicBool,
+    /// A long nap may be ended by `hurry`.
+    naps: AtomicBool,
 }
+
+/// Naps up to this are not worth a system call to end.
+const SHORT_NAP_NS: u64 = 100_000;
 
 /// The running watchdog. Dropping it stops the thread and waits for it.
 pub struct Sysmon {
@@ -59,7 +87,11 @@ impl Sysmon {
     /// # Errors
     /// The system's, where no thread can be created.
     pub fn start<H: Host>(host: Arc<H>, config: Config) -> io::Result<Sysmon> {
-        let shared = Arc::new(Shared { deep: DeepSleep::new(), stopped: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            deep: DeepSleep::new(),
+            stopped: AtomicBool::new(false),
+            naps: AtomicBool::new(false),
+        });
         let watchdog = Watchdog::new(host, config, shared.clone());
         let thread = thread::Builder::new().name("gusty-sysmon".into()).spawn(move || {
             block_signals();
@@ -87,12 +119,21 @@ impl Sysmon {
         }
     }
 
+    /// Ends a long nap, for somebody who knows that there will be something to do. Two loads, or one
+    /// system call. It may come too early and do nothing: a nap is followed by a look anyway.
+    #[inline]
+    pub fn hurry(&self) {
+        let naps = &self.shared.naps;
+        if naps.load(Ordering::Relaxed) && naps.swap(false, Ordering::Relaxed) {
+            self.unpark();
+        }
+    }
+
     /// Stops the thread and waits until it is gone. The same as dropping.
     pub fn stop(self) {}
 
     /// Whether the thread is in its deep sleep, or about to fall into it.
-    #[cfg(all(test, not(loom)))]
-    fn is_asleep(&self) -> bool {
+    pub fn is_asleep(&self) -> bool {
         self.shared.deep.is_announced()
     }
 
@@ -145,9 +186,22 @@ impl<H: Host> Watchdog<H> {
         while !self.shared.stopped.load(Ordering::Relaxed) {
             self.look();
             match self.round() {
-                Rest::Nap(ns) => thread::park_timeout(Duration::from_nanos(ns)),
-                Rest::Deep { at_most_ns } => self.sleep_deeply(at_most_ns),
+                Rest::Nap(ns) => self.nap(ns),
+                Rest::Deep { at_most_ns } => {
+                    let again_ns = self.host.idle(self.now.at_ns);
+                    let at_most_ns = at_most_ns.unwrap_or(u64::MAX).min(again_ns);
+                    self.sleep_deeply((at_most_ns != u64::MAX).then_some(at_most_ns));
+                }
             }
+        }
+    }
+
+    fn nap(&mut self, ns: u64) {
+        let naps = &self.shared.naps;
+        naps.store(ns > SHORT_NAP_NS, Ordering::Relaxed); // a hint
+        thread::park_timeout(Duration::from_nanos(ns));
+        if ns > SHORT_NAP_NS && !naps.swap(false, Ordering::Relaxed) {
+            self.history.backoff = Backoff::new(); // hurried
         }
     }
 
@@ -161,6 +215,7 @@ impl<H: Host> Watchdog<H> {
 
     fn round(&mut self) -> Rest {
         let host = &*self.host;
+        let attention = host.attend(self.now.at_ns);
         let act = |action| match action {
             Action::PollNetwork => host.poll_network(),
             Action::RunTimers => host.run_timers(),
@@ -169,7 +224,13 @@ impl<H: Host> Watchdog<H> {
         let verdict = decide(&self.config, &self.history, &self.previous, &self.now, act);
         let Verdict { rest, history } = verdict;
         self.history = history;
-        rest
+        if attention.fruitful {
+            self.history.backoff = Backoff::new();
+        }
+        match rest {
+            Rest::Nap(ns) => Rest::Nap(ns.min(attention.nap_ns)),
+            deep => deep,
+        }
     }
 
     /// Announces the sleep, looks once more, and parks (F1 of `deep`).

@@ -1,6 +1,7 @@
 //! Job: switch stacks on x86-64 System V.
 //! Layer: L0 (machine)
-//! Not here: which context runs next, when a saved context may be published.
+//! Not here: which context runs next, when a saved context may be published; stopping code that did
+//!   not ask for it (`trampoline`).
 //! Invariants
 //!   SW1  A saved context is resumed at most once, and only after the switch that saved it has left
 //!        its stack (the scheduler publishes a G on the other side of the switch).
@@ -24,7 +25,12 @@
 //! MXCSR and the x87 control word are not saved: changing them is undefined behaviour for Rust
 //! code, and saving costs up to 3 ns (Go does not either).
 
+mod trampoline;
+mod xstate;
+
 use std::arch::{asm, naked_asm};
+
+pub(crate) use trampoline::{prepare, redirect};
 
 /// What a goroutine's body returns: where to go on (a context saved by `switch` or `start`) and
 /// the message for it. Two integer registers, rax and rdx.

@@ -10,6 +10,7 @@
 //!        (timers only) the commit does not touch it.
 //!   CS3  One of the nodes is claimed at most; all are unlinked before the select returns. Nobody
 //!        finds itself: a select's own nodes are queued only after it has looked.
+//!   CS4  The locks are taken without guards, so in a section that begins before and ends after.
 //! Source: Go's selectgo.
 //!
 //! First each operation is tried by itself, in random order: that decides most selects, and locks
@@ -28,6 +29,7 @@ use crate::sched::{park, ready};
 use crate::sys::clock::{self, NEVER};
 use crate::sys::lock::RawSpin;
 use crate::sys::rand::Rand;
+use crate::sys::section::Section;
 use crate::wait::{self, Node, OTHER, Until};
 
 /// As many operations need no memory for their order.
@@ -140,6 +142,7 @@ pub(super) fn watch(
 ) -> Result<usize, Outcome> {
     with_order(cases.len(), |order| {
         run(cases, order, bias, Goal::Watch, until, &mut |case| {
+            let _section = Section::enter(); // CS4
             let lock = case.spin();
             lock.inspect(|lock| lock.lock());
             // SAFETY: locked.
@@ -241,6 +244,7 @@ fn enter(
         case.node = Some(if is_send { node.late() } else { node });
     }
     let cases = &*cases;
+    let _section = Section::enter(); // CS4
     each_lock(cases, order, |lock, _| lock.lock());
     // SAFETY: all are locked.
     let possible = cases.iter().any(|case| unsafe { case.is_possible() });

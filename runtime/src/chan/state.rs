@@ -12,6 +12,7 @@ use crate::sched::g::WaitReason;
 use crate::sched::list::GList;
 use crate::sched::ready;
 use crate::sys::lock::{SpinGuard, SpinLock};
+use crate::sys::section;
 use crate::wait::{self, Claimed, SERVED, Until, WaitQueue};
 
 /// See the module.
@@ -97,5 +98,7 @@ pub(super) unsafe fn park_telling<T>(
         ready::ready_list(&mut watchers);
     };
     // SAFETY: promised by the caller.
-    unsafe { wait::park_queued(wait, until, reason, commit) }
+    let outcome = unsafe { wait::park_queued(wait, until, reason, commit) };
+    section::leave(); // that of the forgotten guard (LK3)
+    outcome
 }

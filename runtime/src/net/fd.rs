@@ -5,10 +5,12 @@
 //!   FD1  A `Wait` and its node stay in place until the node is off the gate's queue and the
 //!        commit has made its last touch (`committed`).
 //!   FD2  The kernel's registration goes before the descriptor does (drop order: `close`, then io).
+//!   FD3  The poller's locks are taken in sections only (SN2 of `sys::section`).
 //! Orderings
 //!   E1  commit: committed.store(Release) -> wait_ready: committed.load(Acquire)
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,11 +24,12 @@ use crate::sched::g::WaitReason;
 use crate::sched::list::GList;
 use crate::sched::{lifecycle, park, poll, ready};
 use crate::sys::clock::{self, NEVER, Nanos};
+use crate::sys::section::Section;
 use crate::wait::{self, Until};
 
 /// A non-blocking descriptor and its place in the poller.
 pub(super) struct Pollable<S: AsRawFd> {
-    source: Source,
+    source: ManuallyDrop<Source>,
     read_timeout: AtomicU64,
     write_timeout: AtomicU64,
     io: S,
@@ -35,7 +38,10 @@ pub(super) struct Pollable<S: AsRawFd> {
 impl<S: AsRawFd> Pollable<S> {
     pub(super) fn new(io: S) -> io::Result<Pollable<S>> {
         lifecycle::ensure_started();
-        let source = poll::register(io.as_raw_fd())?;
+        let source = {
+            let _section = Section::enter(); // FD3
+            ManuallyDrop::new(poll::register(io.as_raw_fd())?)
+        };
         let (read_timeout, write_timeout) = (AtomicU64::new(NEVER), AtomicU64::new(NEVER));
         Ok(Pollable { source, read_timeout, write_timeout, io })
     }
@@ -136,7 +142,7 @@ impl<S: AsRawFd> Pollable<S> {
         let node = WaitNode::new((&raw const wait).expose_provenance());
         let committed = AtomicBool::new(false);
         let (wait_ref, node_ref, done) = (&wait, &node, &committed);
-        let source = &self.source;
+        let source = &*self.source;
         let reason = match direction {
             Direction::Read => WaitReason::IoRead,
             Direction::Write => WaitReason::IoWrite,
@@ -163,6 +169,7 @@ impl<S: AsRawFd> Pollable<S> {
             CANCELLED => ctx.and_then(Context::err).expect("what ends waits has ended").into(),
             _ => return Ok(()),
         };
+        let _section = Section::enter(); // FD3
         // SAFETY: the node was used with this gate only.
         unsafe { self.source.remove(direction, &node) };
         Err(error)
@@ -175,6 +182,7 @@ impl<S: AsRawFd> Pollable<S> {
     /// Ends the descriptor for everybody: those who wait on it get an error. It is closed when the
     /// last handle is dropped.
     pub(super) fn close(&self) {
+        let _section = Section::enter(); // FD3
         let mut list = GList::new();
         poll::close(&self.source, &mut list);
         ready::ready_list(&mut list);
@@ -183,7 +191,10 @@ impl<S: AsRawFd> Pollable<S> {
 
 impl<S: AsRawFd> Drop for Pollable<S> {
     fn drop(&mut self) {
+        let _section = Section::enter(); // FD3
         self.close(); // FD2
+        // SAFETY: dropped here only.
+        unsafe { ManuallyDrop::drop(&mut self.source) };
     }
 }
 

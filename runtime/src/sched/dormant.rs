@@ -16,6 +16,7 @@ use super::g::{G, GRef, GStatus, INLINE_WORDS, JOIN_DETACHED, Task};
 use super::gslab;
 use super::{lifecycle, p, ready, spawn};
 use crate::config;
+use crate::sys::section::Section;
 
 /// Owns a goroutine that has not begun (DM1); dropping it drops the closure.
 pub(crate) struct Dormant(GRef);
@@ -65,6 +66,7 @@ impl Dormant {
         const { assert!(size_of::<F>() <= INLINE_WORDS * 8 && align_of::<F>() <= 16) };
         lifecycle::ensure_started();
         // A ticker that could not go on, or a deadline that could not be set, would be worse.
+        let _section = Section::enter_if_outside(); // RD3 of `ready`
         let (g, id) =
             spawn::try_header().unwrap_or_else(|_| (gslab::take_beyond_limit(), p::foreign_id()));
         let class = config::settings().stack;

@@ -30,6 +30,11 @@ pub(crate) struct Ext {
 }
 
 impl Ext {
+    /// A name for a goroutine that does not exist yet; `G::set_ext` completes it.
+    pub(crate) fn named(name: String) -> Arc<Ext> {
+        Ext::new(0, Some(name))
+    }
+
     pub(crate) fn new(id: u64, name: Option<String>) -> Arc<Ext> {
         let parker = SpinLock::new(Parker { permit: false, wait: std::ptr::null() });
         Arc::new(Ext { id, name, parker })
@@ -69,7 +74,8 @@ impl G {
     }
 
     /// Installs a fresh Ext at spawn time.
-    pub(crate) fn set_ext(&self, ext: Arc<Ext>) {
+    pub(crate) fn set_ext(&self, mut ext: Arc<Ext>) {
+        Arc::get_mut(&mut ext).expect("not shared yet").id = self.id();
         let old = self.ext.swap(Arc::into_raw(ext).cast_mut().cast(), Ordering::AcqRel); // partner: `ext`
         debug_assert!(old.is_null());
     }

@@ -12,7 +12,6 @@
 //! Source: Go's findRunnable. Differences: network and timers are looked at on a time budget even
 //!   when the queues are full; no nap before a next slot is stolen.
 
-use crossbeam_deque::Steal;
 use std::sync::atomic::Ordering;
 
 use super::g::GRef;
@@ -27,11 +26,14 @@ use super::{pinned, poll, starved, steal, timers, watch};
 use crate::sys::clock::{self, NEVER};
 use crate::sys::shim::store_load_fence;
 
-/// The next G for `m`, which may sleep before it has one. The M owns a P afterwards.
-pub(crate) fn find_runnable(m: &'static M) -> GRef {
+/// The next G for `m`, which may sleep before it has one. The M owns a P afterwards. `None` if the
+/// thread is to end.
+pub(crate) fn find_runnable(m: &'static M) -> Option<GRef> {
     loop {
         let Some(p) = m.p() else {
-            idle::stop_m(m);
+            if !idle::stop_m(m) {
+                return None;
+            }
             continue;
         };
         if p.id >= SCHED.procs() {
@@ -41,7 +43,8 @@ pub(crate) fn find_runnable(m: &'static M) -> GRef {
         if SCHED.anybody_wants_p() && may_give_p(m, p) && pinned::give_p_away(m) {
             continue;
         }
-        if let Some(g) = with_p(m, p) {
+        let g = with_p(m, p);
+        if g.is_some() {
             return g;
         }
         go_idle(m);
@@ -101,13 +104,7 @@ fn look(p: &'static P) {
 
 /// One G from the global queue.
 fn global_one() -> Option<GRef> {
-    loop {
-        match SCHED.injector().steal() {
-            Steal::Success(g) => return Some(g),
-            Steal::Retry => {}
-            Steal::Empty => return None,
-        }
-    }
+    SCHED.injector().take(1).pop()
 }
 
 /// This P's share of the global queue: one to run, the rest into the local queue, which is empty.
@@ -122,13 +119,12 @@ fn global_batch(p: &'static P) -> Option<GRef> {
     if ready::migrating() {
         return global_one();
     }
-    loop {
-        match injector.steal_batch_with_limit_and_pop(queue, share.min(QUEUE_MAX / 2)) {
-            Steal::Success(g) => return Some(g),
-            Steal::Retry => {}
-            Steal::Empty => return None,
-        }
+    let mut batch = injector.take(share.min(QUEUE_MAX / 2));
+    let first = batch.pop();
+    while let Some(g) = batch.pop() {
+        queue.push(g);
     }
+    first
 }
 
 /// Gives up a P that GOMAXPROCS no longer allows, and takes another if one is idle.
@@ -171,9 +167,9 @@ fn go_idle(m: &'static M) {
         }
     }
     let when = timers::earliest();
-    if (when == NEVER && !poll::has_waiters()) || !block(m) {
-        idle::stop_m(m);
-    }
+    if when != NEVER || poll::has_waiters() {
+        block(m);
+    } // without a P afterwards, `find_runnable` sleeps
 }
 
 /// Takes a P back to search once more.
@@ -192,15 +188,15 @@ fn search_again(m: &'static M) -> bool {
     true
 }
 
-/// Blocks in the poller (FR2) until an event or the earliest deadline, if nobody else does (false: then
+/// Blocks in the poller (FR2) until an event or the earliest deadline, if nobody else does (if so,
 /// the one who does was told of an earlier deadline). Has a P afterwards, or has passed on what it
 /// found.
-fn block(m: &'static M) -> bool {
+fn block(m: &'static M) {
     pinned::begin_poll(m);
     let Some(turn) = poll::begin_blocking() else {
         pinned::end_poll(m);
         poll::break_if_later(timers::earliest());
-        return false;
+        return;
     };
     let mut list = GList::new();
     // The deadline is read after `begin_blocking` has announced this M (E2).
@@ -214,8 +210,7 @@ fn block(m: &'static M) -> bool {
     let got_p = idle::acquire_p(m);
     if list.is_empty() && got_p {
         // Broken: somebody added a timer, or wants the poll to be taken up anew. Look around once.
-        return true;
+        return;
     }
     ready_found(&mut list); // without a P: to the global queue, waking others
-    got_p
 }

@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::g::{G, GKind, GRef, GStatus};
 use super::gslab;
@@ -16,6 +17,40 @@ use super::p;
 std::thread_local! {
     static MINE: Cell<*mut G> = const { Cell::new(ptr::null_mut()) };
     static GUARD: Guard = const { Guard };
+}
+
+/// Threads that sleep in a call of ours without a deadline, and how often one has begun to.
+static SLEEPERS: AtomicUsize = AtomicUsize::new(0);
+static SLEEPS: AtomicUsize = AtomicUsize::new(0);
+
+/// Threads that sleep without a deadline.
+pub(crate) fn sleepers() -> usize {
+    SLEEPERS.load(Ordering::SeqCst) // DL2 of `deadlock`
+}
+
+/// How often a thread has begun to sleep.
+pub(crate) fn sleeps() -> usize {
+    SLEEPS.load(Ordering::SeqCst) // DL2 of `deadlock`
+}
+
+/// The calling thread sleeps until this is dropped.
+pub(crate) struct Asleep {
+    for_good: bool,
+}
+
+impl Asleep {
+    /// Before the thread can be woken.
+    pub(crate) fn begin(for_good: bool) -> Asleep {
+        SLEEPS.fetch_add(1, Ordering::SeqCst); // DL2 of `deadlock`
+        SLEEPERS.fetch_add(usize::from(for_good), Ordering::SeqCst); // as above
+        Asleep { for_good }
+    }
+}
+
+impl Drop for Asleep {
+    fn drop(&mut self) {
+        SLEEPERS.fetch_sub(usize::from(self.for_good), Ordering::SeqCst); // DL2 of `deadlock`
+    }
 }
 
 /// Gives the header back when the thread ends.

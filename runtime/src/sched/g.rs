@@ -126,8 +126,8 @@ impl WaitReason {
 pub(crate) enum GKind {
     /// Scheduled by Ms.
     Goroutine,
-    /// A goroutine that holds its M while it waits (it parked while a panic unwinds, and the
-    /// panic count is its thread's: PA3): woken by its note, like a thread.
+    /// A goroutine that holds its M while it waits (it is locked to it: LO1; or it parked while a
+    /// panic unwinds, and the panic count is its thread's: PA3): woken by its note, like a thread.
     HoldsM,
     /// A plain thread.
     Thread,

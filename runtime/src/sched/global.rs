@@ -6,18 +6,17 @@
 //!   SC2  A P is on the idle list if and only if no M owns it and its id is below `procs`.
 
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{LazyLock, OnceLock};
 
-use crossbeam_deque::Injector;
 use crossbeam_utils::CachePadded;
-use parking_lot::{Mutex, MutexGuard};
 
-use super::g::GRef;
+use super::global_queue::GlobalQueue;
 use super::home;
 use super::m::M;
 use super::p::{NOBODY, P, SOMEBODY};
 use crate::queue::searchers::Searchers;
+use crate::sys::mutex::{Mutex, MutexGuard};
 
 pub(crate) use crate::config::MAX_PROCS;
 
@@ -28,12 +27,27 @@ pub(crate) struct State {
     idle_m: *mut M,
     /// Ms that have goroutines of their own and no P (HM2), first in, first out.
     wanting: [*mut M; 2],
+    /// Ps for which threads are to be made (MT2 of `threads`).
+    wanted: *mut P,
+    /// Ms whose threads have ended.
+    free_m: *mut M,
+    /// How often a P was taken.
+    starts: u64,
     /// Somebody saw work when no P was idle: the next M to give up its P must search first.
     pub(crate) need_spinning: bool,
 }
 
 // SAFETY: the pointers head and end lists whose links the lock protects.
 unsafe impl Send for State {}
+
+/// What is idle, at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Idle {
+    pub(crate) ps: usize,
+    pub(crate) ms: usize,
+    pub(crate) starts: u64,
+    pub(crate) need_spinning: bool,
+}
 
 /// See the module.
 pub(crate) struct Sched {
@@ -45,6 +59,7 @@ pub(crate) struct Sched {
     wanting: AtomicU32,
     all: [AtomicPtr<P>; MAX_PROCS],
     pub(crate) searchers: CachePadded<Searchers>,
+    queue: CachePadded<GlobalQueue>,
     state: Mutex<State>,
     /// Deadline up to which an M blocks in the poller: 0 nobody does, NEVER until an event.
     pub(crate) poll_until: AtomicU64,
@@ -56,32 +71,37 @@ pub(crate) static SCHED: Sched = Sched {
     wanting: AtomicU32::new(0),
     all: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_PROCS],
     searchers: CachePadded::new(Searchers::new()),
+    queue: CachePadded::new(GlobalQueue::new()),
     state: Mutex::new(State {
         idle_p: Vec::new(),
         idle_m: ptr::null_mut(),
         wanting: [ptr::null_mut(); 2],
+        wanted: ptr::null_mut(),
+        free_m: ptr::null_mut(),
+        starts: 0,
         need_spinning: false,
     }),
     poll_until: AtomicU64::new(0),
 };
 
 /// What a new scheduler thread runs; set once at start, above this file in the order of layers.
-static M_ENTRY: OnceLock<fn(&'static M)> = OnceLock::new();
+static M_ENTRY: OnceLock<MEntry> = OnceLock::new();
 
-static INJECTOR: LazyLock<Injector<GRef>> = LazyLock::new(Injector::new);
+/// The first P of the new thread's M, and whether it begins as a searcher.
+pub(crate) type MEntry = fn(&'static P, bool);
 
 impl Sched {
     /// The global queue.
     #[inline]
-    pub(crate) fn injector(&self) -> &'static Injector<GRef> {
-        &INJECTOR
+    pub(crate) fn injector(&self) -> &GlobalQueue {
+        &self.queue
     }
 
-    pub(crate) fn m_entry(&self) -> fn(&'static M) {
+    pub(crate) fn m_entry(&self) -> MEntry {
         *M_ENTRY.get().expect("set before the first P exists")
     }
 
-    pub(crate) fn set_m_entry(&self, entry: fn(&'static M)) {
+    pub(crate) fn set_m_entry(&self, entry: MEntry) {
         let first = M_ENTRY.set(entry).is_ok();
         debug_assert!(first);
     }
@@ -135,22 +155,6 @@ impl State {
         self.idle_m = ptr::from_ref(m).cast_mut();
     }
 
-    /// Takes an M off the idle list, in which it is.
-    pub(crate) fn remove_m(&mut self, m: &'static M) {
-        m.home.rest.store(home::AWAKE, Ordering::Relaxed); // under the lock
-        if ptr::eq(self.idle_m, m) {
-            self.idle_m = m.link.get();
-            return;
-        }
-        // SAFETY: null or an M, never freed (M2).
-        let mut at = unsafe { self.idle_m.as_ref() }.expect("it is in the list");
-        while !ptr::eq(at.link.get(), m) {
-            // SAFETY: as above.
-            at = unsafe { at.link.get().as_ref() }.expect("it is in the list");
-        }
-        at.link.set(m.link.get());
-    }
-
     /// Queues an M, which sleeps or is about to, for a P.
     pub(crate) fn push_wanting(&mut self, m: &'static M) {
         m.home.rest.store(home::WANTING, Ordering::Relaxed); // under the lock
@@ -196,6 +200,78 @@ impl State {
         Some(m)
     }
 
+    /// See [`Idle`].
+    pub(crate) fn idle(&self) -> Idle {
+        let mut ms = 0;
+        let mut next = self.idle_m;
+        // SAFETY: null or an M, never freed (M2).
+        while let Some(m) = unsafe { next.as_ref() } {
+            ms += 1;
+            next = m.link.get();
+        }
+        let (starts, need_spinning) = (self.starts, self.need_spinning);
+        Idle { ps: self.idle_p.len(), ms, starts, need_spinning }
+    }
+
+    /// Takes `m` off the idle list; false if it is not there.
+    pub(crate) fn remove_m(&mut self, m: &'static M) -> bool {
+        let mut at: *mut M = ptr::null_mut();
+        let mut next = self.idle_m;
+        // SAFETY: null or an M, never freed (M2).
+        while let Some(idle) = unsafe { next.as_ref() } {
+            if ptr::eq(idle, m) {
+                // SAFETY: as above.
+                match unsafe { at.as_ref() } {
+                    Some(before) => before.link.set(m.link.get()),
+                    None => self.idle_m = m.link.get(),
+                }
+                m.home.rest.store(home::AWAKE, Ordering::Relaxed); // under the lock
+                return true;
+            }
+            (at, next) = (next, idle.link.get());
+        }
+        false
+    }
+
+    /// Asks for an M for `p`, which nobody owns.
+    pub(crate) fn push_wanted(&mut self, p: &'static P, spinning: bool) {
+        p.for_searcher.set(spinning);
+        p.link.set(self.wanted);
+        self.wanted = ptr::from_ref(p).cast_mut();
+    }
+
+    pub(crate) fn pop_wanted(&mut self) -> Option<(&'static P, bool)> {
+        // SAFETY: null or a P, never freed (P2).
+        let p = unsafe { self.wanted.as_ref() }?;
+        self.wanted = p.link.get();
+        Some((p, p.for_searcher.get()))
+    }
+
+    /// Keeps an M whose thread ends.
+    pub(crate) fn push_free_m(&mut self, m: &'static M) {
+        m.link.set(self.free_m);
+        self.free_m = ptr::from_ref(m).cast_mut();
+    }
+
+    /// An M whose thread has ended and that `fits`.
+    pub(crate) fn pop_free_m(&mut self, fits: impl Fn(&M) -> bool) -> Option<&'static M> {
+        let mut at: *mut M = ptr::null_mut();
+        let mut next = self.free_m;
+        // SAFETY: null or an M, never freed (M2).
+        while let Some(m) = unsafe { next.as_ref() } {
+            if fits(m) {
+                // SAFETY: as above.
+                match unsafe { at.as_ref() } {
+                    Some(before) => before.link.set(m.link.get()),
+                    None => self.free_m = m.link.get(),
+                }
+                return Some(m);
+            }
+            (at, next) = (next, m.link.get());
+        }
+        None
+    }
+
     /// Puts a P that nobody owns on the idle list (SC2: not a retired one).
     pub(crate) fn push_p(&mut self, p: &'static P) {
         debug_assert!(p.id < SCHED.procs());
@@ -207,6 +283,7 @@ impl State {
     /// Takes the P that idled last. The caller calls `watch::p_runs` once the lock is released.
     pub(crate) fn pop_p(&mut self) -> Option<&'static P> {
         let p = self.idle_p.pop()?;
+        self.starts += 1;
         p.m_id.store(SOMEBODY, Ordering::Relaxed); // before the caller's `watch::p_runs`
         SCHED.searchers.idle_sub();
         Some(p)

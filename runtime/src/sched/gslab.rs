@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::g::{BEYOND_LIMIT, G, GRef, GStatus, JOIN_OPEN, PINNED, Task};
 use super::list::GList;
 use crate::sys::lock::SpinLock;
+use crate::sys::mutex::Mutex;
 use crate::tls::{self, Level};
-use parking_lot::Mutex;
 
 /// Headers in a slab: 512 KiB.
 const SLAB_HEADERS: usize = 4096;
@@ -175,6 +175,15 @@ fn map_slab() -> Result<usize, i32> {
     Ok(base.expose_provenance())
 }
 
+/// As [`for_each`], without allocating; holds the slabs' lock meanwhile.
+pub(crate) fn for_each_quietly(mut f: impl FnMut(GRef)) {
+    let slabs = SLABS.lock();
+    for (i, base) in slabs.bases.iter().enumerate() {
+        let used = if i + 1 == slabs.bases.len() { slabs.bump } else { SLAB_HEADERS };
+        visit(*base, used, &mut f);
+    }
+}
+
 /// Calls `f` for every header ever handed out, free ones included. They may change meanwhile.
 pub(crate) fn for_each(mut f: impl FnMut(GRef)) {
     let (bases, bump) = {
@@ -183,11 +192,16 @@ pub(crate) fn for_each(mut f: impl FnMut(GRef)) {
     };
     for (i, base) in bases.iter().enumerate() {
         let used = if i + 1 == bases.len() { bump } else { SLAB_HEADERS };
-        for k in 0..used {
-            let g = ptr::with_exposed_provenance_mut::<G>(base + k * size_of::<G>());
-            // SAFETY: inside a slab, below its bump mark (GS1).
-            f(unsafe { GRef::from_ptr(g) }.expect("not null"));
-        }
+        visit(*base, used, &mut f);
+    }
+}
+
+/// The first `used` headers of the slab at `base`.
+fn visit(base: usize, used: usize, f: &mut impl FnMut(GRef)) {
+    for k in 0..used {
+        let g = ptr::with_exposed_provenance_mut::<G>(base + k * size_of::<G>());
+        // SAFETY: inside a slab, below its bump mark (GS1).
+        f(unsafe { GRef::from_ptr(g) }.expect("not null"));
     }
 }
 

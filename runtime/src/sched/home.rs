@@ -24,6 +24,8 @@ pub(crate) struct Home {
     inbox: SpinLock<GList>,
     /// Its length.
     len: AtomicUsize,
+    /// Goroutines that have begun here and have to end here. The M's own.
+    residents: Cell<usize>,
     /// The M's own.
     turn: Cell<bool>,
     /// One of the above (HM3).
@@ -35,6 +37,7 @@ impl Home {
         Home {
             inbox: SpinLock::new(GList::new()),
             len: AtomicUsize::new(0),
+            residents: Cell::new(0),
             turn: Cell::new(false),
             rest: AtomicU8::new(AWAKE),
         }
@@ -44,6 +47,24 @@ impl Home {
     #[inline]
     pub(crate) fn has_mail(&self) -> bool {
         self.len.load(Ordering::Relaxed) != 0
+    }
+
+    /// One more goroutine belongs here. Only this M calls, as in the next two.
+    #[inline]
+    pub(super) fn settle(&self) {
+        self.residents.set(self.residents.get() + 1);
+    }
+
+    /// One of them has ended.
+    #[inline]
+    pub(super) fn leave(&self) {
+        self.residents.set(self.residents.get() - 1);
+    }
+
+    /// Whether any goroutine belongs here (HM4).
+    #[inline]
+    pub(super) fn has_residents(&self) -> bool {
+        self.residents.get() != 0
     }
 
     /// The next of this M's own goroutines. Only this M asks.

@@ -32,16 +32,15 @@
 
 use std::sync::atomic::Ordering;
 
-use super::g::{GRef, PINNED};
+use super::g::GRef;
 use super::global::{SCHED, State};
-use super::m::{self, M};
+use super::m::M;
 use super::p::P;
-use super::{fatal, poll, retire, watch};
-use crate::sys::clock::NEVER;
+use super::{poll, retire, threads, watch};
+use crate::config;
+use crate::sys::clock::{self, NEVER};
+use crate::sys::mutex::MutexGuard;
 use crate::sys::shim::{store_load_fence, store_load_fence_after_rmw};
-
-/// Stack of a scheduler thread. Goroutines do not run on it; signal handlers have their own.
-const G0_STACK_BYTES: usize = 128 * 1024;
 
 /// Called after work was published by a plain store: wakes a searcher if that is needed.
 pub(crate) fn wake_p() {
@@ -82,34 +81,17 @@ fn start_searcher() {
     }
 }
 
-/// Wakes or makes an M for `p`, which was just taken off the idle list.
-fn start_m(mut state: parking_lot::MutexGuard<'_, State>, p: &'static P, spinning: bool) {
+/// Wakes an M for `p`, which was just taken off the idle list, or has one made.
+fn start_m(mut state: MutexGuard<'_, State>, p: &'static P, spinning: bool) {
     let idle = state.pop_m();
+    if idle.is_none() {
+        state.push_wanted(p, spinning);
+    }
     drop(state);
     watch::p_runs();
     match idle {
-        Some(m) => {
-            m.spinning.set(spinning); // it sleeps: `give_p` publishes this
-            m.give_p(p);
-        }
-        None => spawn_m(p, spinning),
-    }
-}
-
-#[cold]
-fn spawn_m(p: &'static P, spinning: bool) {
-    let m = M::leak_new();
-    m.spinning.set(spinning);
-    m.give_p(p);
-    let thread = std::thread::Builder::new()
-        .name(format!("gusty-m{}", m.id))
-        .stack_size(G0_STACK_BYTES)
-        .spawn(move || (SCHED.m_entry())(m));
-    if let Err(error) = thread {
-        fatal::fatal(format_args!(
-            "cannot start a thread for the scheduler ({error}); {} threads exist",
-            m::count()
-        ));
+        Some(m) => m.start(p, spinning),
+        None => threads::want(),
     }
 }
 
@@ -117,6 +99,11 @@ fn spawn_m(p: &'static P, spinning: bool) {
 pub(crate) fn release_p(state: &mut State, m: &'static M) {
     let p = m.p().expect("an M releases the P it owns");
     m.set_p(None);
+    release(state, p);
+}
+
+/// As [`release_p`] for a P that no M owns any more.
+fn release(state: &mut State, p: &'static P) {
     if p.id < SCHED.procs() {
         offer_p(state, p);
     } else {
@@ -164,25 +151,48 @@ pub(crate) fn start_spinning(m: &'static M) -> bool {
     true
 }
 
-/// Sleeps without a P until one is given (ID2), unless there are goroutines for this M alone and a P
-/// is idle.
-pub(crate) fn stop_m(m: &'static M) {
+/// Sleeps without a P until one is given (ID2), unless there is one for this M already: one for which
+/// a thread was to be made, or an idle one and goroutines for this M alone. False if the thread is to
+/// end instead: it was not needed for long.
+pub(crate) fn stop_m(m: &'static M) -> bool {
     debug_assert!(m.p().is_none() && !m.spinning.get());
     {
         let mut state = SCHED.lock();
+        if let Some((p, spinning)) = state.pop_wanted() {
+            m.set_p(Some(p));
+            m.spinning.set(spinning);
+            return true;
+        }
         if !m.home.has_mail() {
             state.push_m(m);
         } else if let Some(p) = state.pop_p() {
             drop(state);
             m.set_p(Some(p));
-            return watch::p_runs();
+            watch::p_runs();
+            return true;
         } else {
             state.push_wanting(m); // HM2
         }
     }
+    // HM4: no mail comes for an M that has nobody, so it is on the idle list all the time.
+    while !m.home.has_residents() && threads::live() > threads::floor() {
+        if m.note.sleep_until(Some(clock::after(config::settings().thread_idle))) {
+            m.set_p(m.take_p());
+            return true;
+        }
+        let mut state = SCHED.lock();
+        if !state.remove_m(m) {
+            break; // a P is on its way
+        }
+        if threads::may_end() {
+            return false;
+        }
+        state.push_m(m);
+    }
     m.note.sleep();
     m.set_p(m.take_p());
     debug_assert!(m.p().is_some());
+    true
 }
 
 /// Gives this M's P, with whatever is queued on it, to somebody else, because this M is about to
@@ -190,8 +200,13 @@ pub(crate) fn stop_m(m: &'static M) {
 pub(crate) fn handoff_p(m: &'static M) {
     debug_assert!(!m.spinning.get());
     let p = m.p().expect("an M hands off the P it owns");
+    m.set_p(None);
+    pass_on(p);
+}
+
+/// Gives a P that no M owns any more, with whatever is queued on it, to somebody.
+pub(crate) fn pass_on(p: &'static P) {
     if p.id < SCHED.procs() && (p.has_work() || !SCHED.injector().is_empty()) {
-        m.set_p(None);
         start_m(SCHED.lock(), p, false);
         return;
     }
@@ -202,12 +217,11 @@ pub(crate) fn handoff_p(m: &'static M) {
     let nobody_searches = SCHED.searchers.spinning() == 0;
     let must_watch = timers || poll::has_waiters();
     if p.id < SCHED.procs() && nobody_searches && (must_watch || !SCHED.injector().is_empty()) {
-        m.set_p(None);
         SCHED.searchers.enter();
         start_m(state, p, true);
         return;
     }
-    release_p(&mut state, m);
+    release(&mut state, p);
     drop(state);
     if SCHED.searchers.spinning() == 0 && any_work() {
         wake_p();
@@ -220,12 +234,13 @@ pub(crate) fn regain_p(m: &'static M, g: GRef) {
     if acquire_p(m) {
         return;
     }
+    let bound = g.bound_m().is_some(); // pinned, or locked
     g.set_bound_m(Some(m));
     SCHED.injector().push(g);
     wake_p();
     m.note.sleep(); // not on the idle list: only `run::grant` wakes it
     m.set_p(m.take_p());
-    if !g.flag(PINNED) {
+    if !bound {
         g.set_bound_m(None);
     }
 }

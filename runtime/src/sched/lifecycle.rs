@@ -8,7 +8,7 @@
 //! 4. The limit on goroutines is set from memory; the network poller is made; the signal mask
 //!    that scheduler threads will have is that of the thread that starts them.
 //! 5. The Ps are made and put on the idle list. Their threads come with the first work.
-//! 6. The watchdog thread is started.
+//! 6. The watchdog thread and the one that makes scheduler threads are started.
 //!
 //! There is no shutdown: the process ends when `main` returns, whatever goroutines do (as in Go).
 
@@ -17,10 +17,13 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::global::SCHED;
-use super::{fatal, gslab, hook, m, monitor, poll, ready, report, run};
+use super::{
+    comeback, fatal, gslab, hook, monitor, poll, preempt, ready, report, retake, run, threads,
+};
 use crate::config::{self, Settings};
 use crate::stack;
 use crate::sys::mask;
+use crate::sys::section;
 use crate::sys::signal;
 use crate::tls;
 
@@ -48,19 +51,22 @@ fn start() {
         fatal::fatal(format_args!("cannot make the network poller: {error}"));
     }
     mask::remember();
+    retake::init();
+    preempt::init();
+    section::on_notice(comeback::on_notice);
     SCHED.set_m_entry(run::m_main);
     let mut state = SCHED.lock();
     SCHED.set_procs(u32::try_from(settings.procs).expect("at most MAX_PROCS")); // step 5
     let first_made = SCHED.made();
-    debug_assert_eq!((first_made, m::count()), (0, 0));
+    debug_assert_eq!((first_made, threads::live()), (0, 0));
     for _ in 0..settings.procs {
         let p = SCHED.add_p();
         state.push_p(p);
     }
     drop(state);
-    if let Err(error) = monitor::start() {
+    if let Err(error) = monitor::start().and_then(|()| threads::start()) {
         // step 6
-        fatal::fatal(format_args!("cannot start the watchdog thread: {error}"));
+        fatal::fatal(format_args!("cannot start a thread: {error}"));
     }
     STARTED.store(true, Ordering::Release); // partner: the load in `ensure_started`
 }
@@ -71,7 +77,7 @@ fn choose_tls(settings: &Settings) {
         surplus: settings.surplus,
         each_stack: stack::for_each_top,
     });
-    ready::set_migrate(settings.migrate);
+    ready::set_migrate(settings.debug.migrate);
     if outcome.level.has_blocks()
         && let Some(allocator) = tls::unwrapped()
     {

@@ -22,6 +22,13 @@ impl GRef {
     }
 }
 
+/// Where a goroutine on `stack` may have its stack pointer. (A light one leaves the room for a block
+/// unused.)
+pub(super) fn range(stack: Stack) -> std::ops::Range<usize> {
+    let top = Block::of(stack.top()).map_or(stack.top(), Block::stack_top);
+    stack.limit()..top
+}
+
 /// Makes the block of the goroutine `g` that begins on `stack`, unless it has one from the one before
 /// or needs none; returns where its stack ends.
 ///

@@ -68,6 +68,10 @@ pub(crate) struct P {
     pub(crate) retired: Cell<bool>,
     /// The id of the M that owns it, [`NOBODY`], or [`SOMEBODY`]; for the watchdog and dumps.
     pub(crate) m_id: AtomicU32,
+    /// Link of the list of wanted Ms, and whether that M begins as a searcher; under the scheduler's
+    /// lock.
+    pub(crate) link: Cell<*mut P>,
+    pub(crate) for_searcher: Cell<bool>,
 }
 
 // SAFETY: P1 makes the owner-only parts exclusive; the rest is atomic or locked.
@@ -98,6 +102,8 @@ impl P {
             timer_when: AtomicU64::new(NEVER),
             retired: Cell::new(false),
             m_id: AtomicU32::new(NOBODY),
+            link: Cell::new(ptr::null_mut()),
+            for_searcher: Cell::new(false),
         }
     }
 

@@ -5,11 +5,12 @@
 //!   PA1  What makes a parked G findable (unlocking a queue, storing it in a word) is its commit,
 //!        and the commit runs after the switch has left the G's stack, on the other side. From
 //!        that moment the G may run elsewhere; the commit was moved off its stack before.
-//!   PA2  A commit neither parks nor runs user code; it may ready other Gs.
+//!   PA2  A commit neither parks nor runs user code (SN3 of `sys::section`); it may ready other Gs.
 //!   PA3  Where a goroutine uses its thread's thread-locals, std's panic count ties it to that thread
 //!        while a panic unwinds its stack: it then waits holding its M (the P is handed off)
 //!        instead of leaving it. A pinned one comes back to the same thread anyway, so it leaves;
 //!        meanwhile `panicking()` is true for others on that thread that have none of their own.
+//!   PA4  A goroutine parks in a section and is in it again when it goes on, with the same count.
 //! Source: Go's gopark; the commit is its unlockf.
 
 use std::mem::ManuallyDrop;
@@ -23,9 +24,10 @@ use super::pick;
 use super::poll;
 use super::ready;
 use super::timers::Timed;
-use super::{foreign, own, p::P};
+use super::{foreign, locked, own, p::P};
 use crate::arch;
 use crate::sys::clock::{NEVER, Nanos};
+use crate::sys::section::{self, Section};
 use crate::tls;
 
 /// What the switching goroutine leaves to the other side: its commit, still on its stack.
@@ -61,22 +63,34 @@ pub(crate) unsafe fn settle(msg: usize) {
 /// Leaves the current goroutine's stack for the next goroutine of this P, or for g0.
 #[inline]
 fn leave<C: FnOnce()>(m: &'static M, p: &'static P, g: GRef, commit: C) {
+    let next = pick::direct(m, p);
+    switch(m, next, g, commit);
+}
+
+/// Leaves the current goroutine's stack for `next`, or for g0. In a section.
+#[inline]
+pub(super) fn switch<C: FnOnce()>(m: &'static M, next: Option<GRef>, g: GRef, commit: C) {
+    let depth = section::depth();
+    debug_assert_ne!(depth, 0);
     let commit = ManuallyDrop::new(commit);
     let hand_over = HandOver::new(&commit);
     let msg = ptr::from_ref(&hand_over).expose_provenance();
-    let (to, fs) = match pick::direct(m, p) {
+    let (to, fs) = match next {
         Some(next) => {
             next.set_status(GStatus::Running);
             m.set_cur(Some(next));
             // SAFETY: just taken from a queue (G2).
-            (next.sp.get(), unsafe { own::lend(m, next) })
+            let fs = unsafe { own::lend(m, next) };
+            m.runs(fs);
+            (next.sp.get(), fs)
         }
         None => (m.g0_sp.get(), own::back(m)),
     };
     // SAFETY: `to` is the context of a G just taken from a queue, or of this M's g0: ours to
-    // resume (SW1), with the FS base that is its own (SW2, OW2). `m` and `p` are not used
-    // afterwards (M3).
+    // resume (SW1), with the FS base that is its own (SW2, OW2). `m` is not used afterwards (M3).
     let msg = unsafe { arch::switch(g.sp.as_ptr(), to, msg, fs) };
+    // SAFETY: PA4; the word may be one that goroutines share.
+    unsafe { section::set_depth(depth) };
     if msg != 0 {
         // SAFETY: whoever switched to this G did so from `leave`; g0 sends 0.
         unsafe { settle(msg) };
@@ -91,6 +105,7 @@ fn leave<C: FnOnce()>(m: &'static M, p: &'static P, g: GRef, commit: C) {
 /// thread-local storage over the call.
 #[inline]
 pub(crate) unsafe fn park<C: FnOnce()>(reason: WaitReason, commit: C) {
+    let _section = Section::enter_if_outside(); // PA4
     match m::current() {
         Some(m) if !tied_to(m) => {
             let (g, p) = here(m);
@@ -113,6 +128,7 @@ pub(crate) unsafe fn park_until<C: FnOnce()>(
     reason: WaitReason,
     commit: C,
 ) -> usize {
+    let _section = Section::enter_if_outside(); // PA4
     match m::current() {
         Some(m) if !tied_to(m) => {
             let (g, p) = here(m);
@@ -141,6 +157,7 @@ pub(crate) unsafe fn park_until<C: FnOnce()>(
 /// Lets the other goroutines of this P run; returns at once if there are none.
 #[inline]
 pub(crate) fn yield_now() {
+    let _section = Section::enter_if_outside(); // PA4
     let Some(m) = m::current() else {
         std::thread::yield_now();
         return;
@@ -151,7 +168,7 @@ pub(crate) fn yield_now() {
     }
     g.set_status(GStatus::Runnable);
     if tied_to(m) {
-        // PA3: the others run while this M waits for its turn.
+        // PA3, LO1: the others run while this M waits for its turn.
         idle::handoff_p(m);
         idle::regain_p(m, g);
         g.set_status(GStatus::Running);
@@ -171,10 +188,13 @@ pub(crate) fn sleep_until(deadline: Nanos) {
     unsafe { park_until(&wait, deadline, WaitReason::Sleep, || ()) };
 }
 
-/// PA3.
+/// PA3, or LO1 of `locked`.
 #[inline]
 fn tied_to(m: &'static M) -> bool {
-    !tls::on_goroutine() && std::thread::panicking() && m.cur().is_some_and(|g| !g.flag(PINNED))
+    locked::is_locked(m)
+        || !tls::on_goroutine()
+            && std::thread::panicking()
+            && m.cur().is_some_and(|g| !g.flag(PINNED))
 }
 
 fn here(m: &'static M) -> (GRef, &'static P) {
@@ -185,14 +205,18 @@ fn here(m: &'static M) -> (GRef, &'static P) {
 /// The caller as something that can wait: its goroutine, or its thread.
 #[inline]
 pub(crate) fn current() -> GRef {
-    match m::current() {
-        Some(m) => m.cur().expect("g0 never waits"),
-        None => foreign::current(),
-    }
+    goroutine().unwrap_or_else(foreign::current)
+}
+
+/// The calling goroutine; `None` on a plain thread.
+#[inline]
+pub(crate) fn goroutine() -> Option<GRef> {
+    let _section = Section::enter_if_outside(); // M3
+    m::current().map(|m| m.cur().expect("g0 never waits"))
 }
 
 /// Waits on the spot, blocking the OS thread: a plain thread, or a goroutine that may not leave
-/// its M (PA3).
+/// its M (PA3, LO1).
 #[cold]
 fn block<C: FnOnce()>(
     m: Option<&'static M>,
@@ -205,6 +229,7 @@ fn block<C: FnOnce()>(
         Some(m) => m.cur().expect("g0 never parks"),
         None => foreign::current(),
     };
+    let _asleep = m.is_none().then(|| foreign::Asleep::begin(deadline == NEVER));
     g.set_waiting(reason);
     g.note.clear();
     if let Some(m) = m {

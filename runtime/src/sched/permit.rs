@@ -10,6 +10,7 @@ use super::ext::Ext;
 use super::g::{GRef, WaitReason};
 use super::{park, ready};
 use crate::sys::clock::Nanos;
+use crate::sys::section;
 
 impl Ext {
     /// Consumes a permit, or parks the caller, whose Ext this is, until there is one or the
@@ -27,6 +28,7 @@ impl Ext {
         unsafe {
             park::park_until(&wait, deadline, reason, || self.parker.raw().unlock());
         }
+        section::leave(); // that of the forgotten guard (LK3)
         self.parker.lock().wait = std::ptr::null();
     }
 

@@ -10,6 +10,8 @@
 //!        under the scheduler's lock before it goes to sleep.
 //!   HM3  `rest` is IDLE or WANTING exactly while the M is in that list; both are changed under the
 //!        scheduler's lock. The M itself sets and clears POLLING.
+//!   HM4  While goroutines belong to an M its thread does not end. Only those of them that have begun
+//!        get into its inbox.
 //! Orderings
 //!   E1  push: inbox.push, fence -> rest.load   ||   block: rest.store(POLLING), fence -> inbox.load
 //!       One side sees the other: the poll is broken, or does not block.
@@ -38,6 +40,15 @@ pub(crate) fn of(g: GRef) -> Option<&'static M> {
 pub(super) fn settle_in(g: GRef, m: &'static M) {
     if g.flag(PINNED) {
         g.set_bound_m(Some(m));
+        m.home.settle();
+    }
+}
+
+/// `g`, which began on `m`, has ended.
+#[inline]
+pub(super) fn leave(g: GRef, m: &'static M) {
+    if g.flag(PINNED) {
+        m.home.leave();
     }
 }
 
@@ -57,7 +68,8 @@ pub(super) fn push(g: GRef, m: &'static M) {
         // HM3
         POLLING => poll::break_now(),
         IDLE => {
-            state.remove_m(m);
+            let idled = state.remove_m(m);
+            debug_assert!(idled, "HM3");
             match state.pop_p() {
                 Some(p) => {
                     drop(state);

@@ -21,6 +21,7 @@ use super::claim::{FIRST_TOKEN, Wait};
 use super::fatal;
 use super::global::SCHED;
 use super::list::GList;
+use super::metrics;
 use crate::sys::clock::{self, NEVER, Nanos};
 use crate::sys::shim::store_load_fence;
 
@@ -95,6 +96,7 @@ pub(crate) fn last() -> Nanos {
 
 fn poll(poller: &Poller, deadline: Deadline, out: &mut GList) {
     LAST.store(clock::now(), Ordering::Relaxed); // an estimate for the watchdog
+    metrics::POLLS.add();
     if let Err(error) = poller.poll(deadline, &mut Claimed(out)) {
         fatal::fatal(format_args!("the network poller failed: {error}"));
     }

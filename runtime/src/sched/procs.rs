@@ -8,10 +8,12 @@
 use super::global::{MAX_PROCS, SCHED, State};
 use super::idle;
 use super::retire::retire;
+use crate::sys::section::Section;
 
 /// Sets the number of Ps without stopping any (PR1), clamped to `1..=MAX_PROCS`; returns the number before.
 pub(crate) fn resize(n: usize) -> usize {
     let n = n.clamp(1, MAX_PROCS);
+    let _section = Section::enter(); // who holds the lock is not stopped
     let mut state = SCHED.lock();
     let old = SCHED.procs() as usize;
     if n == old {

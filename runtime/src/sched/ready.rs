@@ -4,6 +4,7 @@
 //! Invariants
 //!   RD1  The caller owns the G (it took it out of a wait, or just made it) and gives it away here.
 //!   RD2  No lock of ours that the G might want is held (it may run before `ready` returns).
+//!   RD3  What uses the caller's P is in a section from before it asks for the P until it is done.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +15,7 @@ use super::list::GList;
 use super::m;
 use super::p::{P, QUEUE_MAX};
 use super::pinned;
+use crate::sys::section::Section;
 
 static MIGRATE: AtomicBool = AtomicBool::new(false);
 
@@ -42,6 +44,13 @@ pub(crate) fn ready(g: GRef) {
 /// Queues a runnable G as the next of this P; the one it displaces goes to the local tail.
 #[inline]
 pub(crate) fn make_next(g: GRef) {
+    let _section = Section::enter_if_outside(); // RD3
+    make_next_inside(g);
+}
+
+/// As [`make_next`] for a caller in a section.
+#[inline]
+pub(crate) fn make_next_inside(g: GRef) {
     if let Some(m) = pinned::of(g) {
         return pinned::push(g, m);
     }
@@ -59,9 +68,13 @@ pub(crate) fn make_next(g: GRef) {
     }
 }
 
-/// Queues a runnable G in the global queue.
+/// Queues a runnable G where any M finds it, or that which alone may run it.
 #[cold]
 pub(crate) fn push_global(g: GRef) {
+    let _section = Section::enter_if_outside(); // M3 of `m`
+    if let Some(m) = pinned::of(g) {
+        return pinned::push(g, m);
+    }
     SCHED.injector().push(g);
     idle::wake_p();
 }
@@ -87,9 +100,7 @@ pub(crate) fn push_local(p: &'static P, g: GRef) {
 /// spawns and yields would stay ahead of what it spawned.
 #[inline]
 pub(crate) fn push_yielding(p: &'static P, g: GRef) {
-    if let Some(m) = pinned::of(g) {
-        pinned::push(g, m);
-    } else if migrating() {
+    if migrating() || pinned::of(g).is_some() {
         push_global(g);
     } else if SCHED.injector().is_empty() || (p.has_work() && SCHED.injector().len() <= QUEUE_MAX) {
         push_local(p, g);
@@ -110,6 +121,7 @@ pub(crate) fn ready_found(list: &mut GList) {
 }
 
 fn spread(list: &mut GList, runs_one: bool) {
+    let _section = Section::enter_if_outside(); // RD3
     let p = m::current().and_then(m::M::p).filter(|_| !migrating());
     let mut mine = runs_one && p.is_some();
     while let Some(g) = list.pop() {

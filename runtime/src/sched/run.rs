@@ -18,36 +18,52 @@ use std::sync::atomic::Ordering;
 use super::g::{
     GRef, GStatus, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, LIGHT, OUTPUT_LIVE,
 };
+use super::global::SCHED;
 use super::m::{self, M};
+use super::metrics;
+use super::p::P;
 use super::park;
 use super::pick;
 use super::ready;
-use super::{fatal, find, idle, own, pinned, spawn, starved};
+use super::{fatal, find, idle, locked, own, pinned, spawn, starved, threads};
 use crate::arch::{self, Exit};
 use crate::stack::{SizeClass, Stack};
 use crate::sys::mask;
+use crate::sys::section;
 use crate::sys::signal::AltStack;
 use crate::tls;
 
-/// Body of a scheduler thread: `m` was given its first P before the thread began.
-pub(crate) fn m_main(m: &'static M) {
-    m::adopt(m);
+/// Body of a scheduler thread, which begins with the P `p`.
+pub(crate) fn m_main(p: &'static P, spinning: bool) {
+    let m = m::adopt(threads::rung(), |fits| SCHED.lock().pop_free_m(fits));
     mask::adopt();
     let alt_stack = AltStack::install();
     if let Err(error) = &alt_stack {
         fatal::fatal(format_args!("no signal stack for a scheduler thread: {error}"));
     }
-    m.note.clear(); // the wake-up that came with the first P
-    m.set_p(m.take_p());
+    m.set_p(Some(p));
+    m.spinning.set(spinning);
     let _keep = alt_stack;
-    loop {
-        let g = m.take_handoff().unwrap_or_else(|| find::find_runnable(m));
+    while let Some(g) = next(m) {
         idle::stop_spinning(m);
         match g.bound_m() {
             Some(owner) if !std::ptr::eq(owner, m) => grant(m, owner),
             _ => execute(m, g),
         }
     }
+    if locked::is_locked(m) {
+        idle::handoff_p(m); // LO1: its goroutine has ended, and so does the thread
+        threads::ends();
+    }
+    threads::give_up(m);
+}
+
+/// The next goroutine for `m`; `None` if its thread is to end.
+fn next(m: &'static M) -> Option<GRef> {
+    if locked::is_locked(m) && !locked::forgive(m) {
+        return None; // LO1
+    }
+    m.take_handoff().or_else(|| find::find_runnable(m))
 }
 
 /// A G that only `owner` can run is next: lend it this M's P. The owner's thread sleeps in
@@ -55,6 +71,7 @@ pub(crate) fn m_main(m: &'static M) {
 fn grant(m: &'static M, owner: &'static M) {
     let p = m.p().expect("find_runnable returns with a P");
     m.set_p(None);
+    metrics::HANDOFFS.add();
     owner.give_p(p);
 }
 
@@ -72,12 +89,18 @@ fn execute(m: &'static M, g: GRef) {
         unsafe {
             let top = own::bind(g, g.stack());
             let fs = own::lend(m, g);
+            m.runs(fs);
             arch::start(m.g0_sp.as_ptr(), top, g.to_bits(), body, fs)
         }
     } else {
         // SAFETY: `g` was taken from a queue: it has left its stack, nobody else has it (SW1, G2).
-        unsafe { arch::switch(m.g0_sp.as_ptr(), g.sp.get(), 0, own::lend(m, g)) }
+        unsafe {
+            let fs = own::lend(m, g);
+            m.runs(fs);
+            arch::switch(m.g0_sp.as_ptr(), g.sp.get(), 0, fs)
+        }
     };
+    m.runs_g0();
     m.set_cur(None);
     if msg == 0 {
         give_back(m);
@@ -125,13 +148,18 @@ unsafe extern "C" fn body(g: usize) -> Exit {
     let mut g = unsafe { GRef::from_bits(g) };
     let (stack, light) = (g.stack(), g.flag(LIGHT));
     let m = loop {
+        // SAFETY: nothing else runs on this word now; what it held is of the goroutine before.
+        unsafe { section::set_depth(0) };
         run_task(g);
         // SAFETY: the bottom of this stack.
         unsafe { own::end(stack) };
+        debug_assert_eq!(section::depth(), 0, "a section was not left");
+        section::enter(); // for good: the next goroutine on this stack begins outside again
         let m = m::current().expect("goroutines run on Ms");
         g.stack.set(usize::from(stack.class().index()));
         g.sp.set(0);
         m.set_cur(None);
+        pinned::leave(g, m);
         finish(g);
         // SAFETY: the bottom of this stack; `finish` may have used thread-locals.
         unsafe {
@@ -167,7 +195,8 @@ fn run_task(g: GRef) {
 fn heir(m: &'static M, stack: Stack, light: bool) -> Option<GRef> {
     let p = m.p().expect("goroutines run on a P");
     let class = usize::from(stack.class().index());
-    let next = if starved::any() { None } else { pick::heir(m, p, class, light) };
+    let none = starved::any() || locked::is_locked(m);
+    let next = if none { None } else { pick::heir(m, p, class, light) };
     match next {
         Some(next) => {
             next.stack.set(stack.to_bits());

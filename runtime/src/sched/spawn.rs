@@ -19,6 +19,7 @@ use super::ready;
 use crate::config;
 use crate::stack::SizeClass;
 use crate::sys::clock;
+use crate::sys::section::Section;
 
 /// How often a spawn at the limit lets others run before it gives up: by yielding first, then by
 /// sleeping, because those who make room may run on other Ps.
@@ -26,7 +27,8 @@ const LIMIT_YIELDS: u32 = 64;
 const LIMIT_SLEEPS: u32 = 200;
 const LIMIT_SLEEP: Duration = Duration::from_millis(1);
 
-/// Makes a goroutine of `task` and queues it; `fill` writes its closure into the header.
+/// Makes a goroutine of `task` and queues it; `fill` writes its closure into the header
+/// or into memory made before: it runs in a section.
 pub(crate) fn spawn(
     task: &'static Task,
     class: SizeClass,
@@ -35,13 +37,15 @@ pub(crate) fn spawn(
     site: &'static Location<'static>,
     fill: impl FnOnce(&G),
 ) -> Result<GRef, NoHeader> {
+    let ext = name.map(Ext::named); // allocates: outside of the section
+    let _section = Section::enter_if_outside(); // RD3 of `ready`
     let (g, id) = header()?;
     gslab::init(g, id, class.index(), flags, task, site);
-    if name.is_some() {
-        g.set_ext(Ext::new(id, name));
+    if let Some(ext) = ext {
+        g.set_ext(ext);
     }
     fill(&g);
-    ready::make_next(g);
+    ready::make_next_inside(g);
     Ok(g)
 }
 
@@ -92,6 +96,7 @@ pub(crate) fn free(g: GRef) {
     if g.flag(BEYOND_LIMIT) {
         return gslab::give_beyond_limit(g);
     }
+    let _section = Section::enter_if_outside(); // RD3 of `ready`
     match m::current().and_then(m::M::p) {
         // SAFETY: this M owns P (P1); the borrow ends here.
         Some(p) => unsafe { p.owned() }.give_header(g),

@@ -28,6 +28,7 @@ use super::p::P;
 use super::poll;
 use crate::sys::clock::{NEVER, Nanos};
 use crate::sys::lock::SpinGuard;
+use crate::sys::section::Section;
 use crate::timer::{Storage, TimerHeap, TimerNode};
 
 /// Timers expired under one hold of a heap's lock.
@@ -89,6 +90,7 @@ impl<'a> Timed<'a> {
     /// `disarm` is called before the `Timed` or the wait dies or moves. A G that waits has left its
     /// stack.
     pub(crate) unsafe fn arm(&self) -> bool {
+        let _section = Section::enter_if_outside(); // M3
         let m = m::current();
         let p = m.and_then(M::p).unwrap_or_else(|| SCHED.p(0)); // which never retires
         let when = self.node.when();

@@ -13,6 +13,7 @@ use crossbeam_utils::CachePadded;
 use super::pool_shelf::Shelf;
 use crate::sched::global::SCHED;
 use crate::sched::{lifecycle, m, park};
+use crate::sys::section::Section;
 
 type Shelves<T> = Box<[CachePadded<Shelf<T>>]>;
 
@@ -127,7 +128,11 @@ impl<T: Send, F: Fn() -> T> Pool<T, F> {
 
 /// The shelf of the caller: its P's. It may lose that P at any moment, so this is a hint.
 fn home(shelves: usize) -> usize {
-    match m::current().and_then(m::M::p) {
+    let p = {
+        let _section = Section::enter_if_outside(); // M3 of `m`
+        m::current().and_then(m::M::p)
+    };
+    match p {
         Some(p) => p.id as usize % shelves,
         None => park::current().id() as usize % shelves,
     }

@@ -4,6 +4,9 @@
 //! Invariants
 //!   LK1  A holder never parks, allocates, calls user code or makes a system call.
 //!   LK2  Only the holder unlocks.
+//!   LK3  A guard is a runtime section (`section`): its holder is not stopped, nor does it lose its
+//!        right to run. So `lock`, where it is the outermost section, may let others run first.
+//!        Who forgets a guard, for the other side of a switch to unlock, leaves its section itself.
 //! Orderings
 //!   E1  unlock: store(FREE, Release) -> lock: CAS(Acquire)   the section's writes are seen
 //!
@@ -17,6 +20,8 @@ use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use super::section;
 
 /// Raw spin lock; see the module for its contract.
 pub(crate) struct RawSpin(AtomicBool);
@@ -82,6 +87,7 @@ impl<T> SpinLock<T> {
 
     #[inline]
     pub(crate) fn lock(&self) -> SpinGuard<'_, T> {
+        section::enter(); // LK3
         self.raw.lock();
         SpinGuard(self)
     }
@@ -121,7 +127,8 @@ impl<T> Drop for SpinGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: the guard is proof of holding the lock (LK2).
-        unsafe { self.0.raw.unlock() }
+        unsafe { self.0.raw.unlock() };
+        section::leave(); // LK3
     }
 }
 

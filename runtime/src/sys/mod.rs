@@ -5,15 +5,31 @@
 #[cfg(not(loom))]
 pub(crate) mod clock;
 #[cfg(not(loom))]
+pub(crate) mod cpu;
+#[cfg(not(loom))]
 pub(crate) mod futex;
+pub(crate) mod hold;
+#[cfg(not(loom))]
+#[cfg_attr(not(test), expect(dead_code, reason = "not all ways are used yet"))]
+pub(crate) mod kick;
 #[cfg(not(loom))]
 pub(crate) mod lock;
 #[cfg(not(loom))]
 pub(crate) mod mask;
 #[cfg(not(loom))]
+#[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]
+pub(crate) mod membarrier;
+#[cfg(not(loom))]
+pub(crate) mod mutex;
+#[cfg(not(loom))]
 pub(crate) mod note;
 #[cfg(not(loom))]
 pub(crate) mod rand;
+#[cfg(not(loom))]
+pub(crate) mod section;
 pub(crate) mod shim;
 #[cfg(not(loom))]
 pub(crate) mod signal;
+#[cfg(not(loom))]
+pub(crate) mod text;
+pub(crate) mod whereabouts;

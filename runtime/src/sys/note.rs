@@ -25,6 +25,11 @@ impl Note {
         Note(AtomicU32::new(EMPTY))
     }
 
+    /// Whether somebody sleeps, or is about to, and has not been woken.
+    pub(crate) fn is_slept_on(&self) -> bool {
+        self.0.load(Ordering::Acquire) == SLEEPING // an observation
+    }
+
     /// Forgets a remembered wake. Only for the thread that will sleep (NT1).
     pub(crate) fn clear(&self) {
         self.0.store(EMPTY, Ordering::Relaxed);

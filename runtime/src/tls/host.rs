@@ -4,13 +4,15 @@
 //!   HO1  While a goroutine borrows its thread's identity it does not switch: what runs meanwhile is
 //!        code of libc or of an allocator. A preemption signal finds `HOST` 0, as on the thread.
 //!   HO2  What a thread lends to its goroutines never changes while it lives.
+//!   HO3  From before it asks which thread it is on until it has its own block again, a goroutine is
+//!        not moved to another.
 
 use super::fsbase::{fs, set_fs};
 use super::malloc;
-use super::words::{self, HOST};
+use super::words::{self, HOST, SECTION};
 
 /// What a scheduler thread lends to the goroutines it runs. Made once, on that thread.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Host {
     pub(super) fs: usize,
     /// The allocator's per-thread words, constant for the thread's life.
@@ -38,9 +40,28 @@ impl Host {
 /// the threads that it knows.
 #[inline]
 pub(crate) fn as_host<R>(call: impl FnOnce() -> R) -> R {
-    match words::get::<HOST>() {
-        0 => call(),
-        host => swapped(host, call),
+    if !words::on_goroutine() {
+        return call();
+    }
+    let _here = Stay::begin();
+    swapped(words::get::<HOST>(), call)
+}
+
+/// HO3: counts as a runtime section of the goroutine, which does not lose its thread in one.
+struct Stay;
+
+impl Stay {
+    fn begin() -> Stay {
+        // SAFETY: as `sys::section` enters one that is not the outermost.
+        unsafe { words::set::<SECTION>(words::get::<SECTION>() + 1) };
+        Stay
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        // SAFETY: as `sys::section` leaves one.
+        unsafe { words::set::<SECTION>(words::get::<SECTION>() - 1) };
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) const USED: Word = 40;
 pub(super) const SINK: Word = 48;
 /// Where this block's stack begins.
 pub(super) const STACK_LIMIT: Word = 64;
+/// How many runtime sections this goroutine is in (see `sys::section`).
+pub(crate) const SECTION: Word = 72;
 
 /// `pthread_setspecific` was called.
 pub(super) const USED_KEYS: usize = 1;
@@ -107,7 +109,7 @@ pub(crate) unsafe fn set<const WORD: Word>(value: usize) {
 
 /// Where a word is in the block at `fs`.
 #[inline(always)]
-pub(super) fn at(fs: usize, word: Word) -> *mut usize {
+pub(crate) fn at(fs: usize, word: Word) -> *mut usize {
     std::ptr::with_exposed_provenance_mut(fs.wrapping_add_signed(offset()) + word)
 }
 

@@ -16,6 +16,7 @@ use crate::sched::g::WaitReason;
 use crate::sched::park;
 use crate::sys::clock::Nanos;
 use crate::sys::lock::SpinLock;
+use crate::sys::section::{self, Section};
 
 /// See the module.
 pub(crate) struct Cancel {
@@ -62,6 +63,7 @@ pub(super) unsafe fn park_until(
     unlock: impl FnOnce(),
 ) -> usize {
     let node = Node::new(wait, ptr::null_mut(), CANCELLED, false);
+    let _section = Section::enter(); // `unlock` may run here, as commits do
     let mut queue = cancel.lock.lock(); // WT1
     if cancel.fired.load(Ordering::Relaxed) {
         drop(queue); // written under the lock (CN1)
@@ -83,6 +85,7 @@ pub(super) unsafe fn park_until(
             unlock();
         })
     };
+    section::leave(); // that of the forgotten guard (LK3)
     cancel.lock.lock().remove(&node);
     outcome
 }
@@ -105,6 +108,7 @@ mod tests {
             let raw = queue.raw();
             park_until(cancel, &wait, deadline, WaitReason::Park, move || raw.unlock())
         };
+        section::leave(); // that of the forgotten guard
         queue.lock().remove(&node);
         assert!(cancel.lock.lock().is_empty() && queue.lock().is_empty());
         outcome

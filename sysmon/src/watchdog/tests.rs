@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use super::{Host, Sysmon};
+use super::{Attention, Host, Sysmon};
 use crate::policy::{Action, Config, Proc, Snapshot};
 
 /// A scheduler with one P. Its clock advances by `step_ns` with each reading; what it is asked to
@@ -67,6 +67,14 @@ impl Host for Fake {
 
     fn run_timers(&self) {
         self.note(Action::RunTimers);
+    }
+
+    fn idle(&self, _: u64) -> u64 {
+        u64::MAX
+    }
+
+    fn attend(&self, _: u64) -> Attention {
+        Attention::default()
     }
 
     fn trim_stacks(&self, keep: usize) {

@@ -1,0 +1,140 @@
+//! Job: the state of the scheduler as text: goroutines, Ps, one line of a trace.
+//! Layer: L2 (sched)
+//! Not here: who asks for it (`runtime`, `deadlock`, `monitor`).
+
+use std::fmt::{self, Write};
+use std::sync::atomic::Ordering;
+
+use super::g::{GKind, GStatus};
+use super::global::SCHED;
+use super::gslab;
+use super::m;
+use super::p::NOBODY;
+use super::{threads, watch};
+use crate::sys::clock::Nanos;
+
+/// A line for each goroutine, and for each thread that waits as one. Names only if nobody runs: they
+/// may be freed otherwise.
+pub(crate) fn goroutines(text: &mut String, names: bool) {
+    gslab::for_each(|g| {
+        if matches!(g.status(), GStatus::Free | GStatus::Dead) {
+            return;
+        }
+        let what = match g.kind() {
+            GKind::Goroutine => "goroutine",
+            GKind::HoldsM => "goroutine (holds its thread)",
+            GKind::Thread => "thread",
+        };
+        let state = match g.status() {
+            GStatus::Waiting => g.reason().name(),
+            GStatus::Running => "running",
+            _ => "runnable",
+        };
+        // A String takes everything.
+        let _ = write!(text, "{what} {}", g.id());
+        if names {
+            g.with_name(|name| name.map(|name| write!(text, " \"{name}\"")));
+        }
+        let _ = write!(text, " [{state}]");
+        if let Some(site) = g.site.get() {
+            let _ = write!(text, ": created at {site}");
+        }
+        text.push('\n');
+    });
+}
+
+/// The Ps and the queues.
+pub(crate) fn procs(text: &mut String) {
+    let _ = writeln!(
+        text,
+        "procs {}, idle {}, spinning {}, threads {}, global queue {}",
+        SCHED.procs(),
+        SCHED.searchers.idle(),
+        SCHED.searchers.spinning(),
+        threads::live(),
+        SCHED.injector().len(),
+    );
+    for i in 0..SCHED.made() {
+        let p = SCHED.p(i);
+        let m_id = p.m_id.load(Ordering::Relaxed);
+        let _ = if m_id == NOBODY {
+            writeln!(text, "P{i}: idle, queue {}", p.stealer.len())
+        } else {
+            writeln!(text, "P{i}: M{m_id}, queue {}", p.stealer.len())
+        };
+    }
+}
+
+/// Prints what `GUSTYDEBUG=schedtrace` asks for, with the fields of Go's `schedtrace` and, if
+/// `detail`, `scheddetail`. Allocates nothing.
+pub(super) fn trace(since_start: Nanos, detail: bool) {
+    let idle = SCHED.lock().idle();
+    let mut line = Line { bytes: [0; 4096], len: 0 };
+    // What does not fit is cut off.
+    let _ = write_trace(&mut line, since_start, detail, idle.ms, idle.need_spinning);
+    line.len = line.len.min(line.bytes.len() - 1);
+    line.bytes[line.len] = b'\n';
+    // SAFETY: initialised bytes. Should stderr be gone there is nobody to tell.
+    unsafe { libc::write(2, line.bytes.as_ptr().cast(), line.len + 1) };
+}
+
+fn write_trace(
+    out: &mut impl Write,
+    since_start: Nanos,
+    detail: bool,
+    idle_ms: usize,
+    need_spinning: bool,
+) -> fmt::Result {
+    write!(
+        out,
+        "SCHED {}ms: gomaxprocs={} idleprocs={} threads={} spinningthreads={} needspinning={} \
+         idlethreads={idle_ms} runqueue={}",
+        since_start / 1_000_000,
+        SCHED.procs(),
+        SCHED.searchers.idle(),
+        threads::live(),
+        SCHED.searchers.spinning(),
+        u8::from(need_spinning),
+        SCHED.injector().len(),
+    )?;
+    let ps = || (0..SCHED.made()).map(|i| SCHED.p(i)).filter(|p| p.id < SCHED.procs());
+    if !detail {
+        out.write_str(" [")?;
+        ps().try_for_each(|p| write!(out, " {}", p.stealer.len()))?;
+        out.write_str(" ] schedticks=[")?;
+        ps().try_for_each(|p| write!(out, " {}", p.tick.load(Ordering::Relaxed)))?;
+        return out.write_str(" ]");
+    }
+    write!(out, " sysmonwait={}", u8::from(watch::is_asleep()))?;
+    for p in ps() {
+        let m_id = p.m_id.load(Ordering::Relaxed);
+        let (tick, queued) = (p.tick.load(Ordering::Relaxed), p.stealer.len());
+        let timers = p.timers.lock().len();
+        write!(out, "\n  P{}: status={}", p.id, u8::from(m_id != NOBODY))?;
+        write!(out, " schedtick={tick} runqsize={queued} timerslen={timers} m=")?;
+        match m::get(m_id) {
+            Some(m) => {
+                let (blocked, locked) = (u8::from(m.call(tick) != 0), m.is_bound());
+                write!(out, "{m_id} blocked={blocked} lockedg={}", u8::from(locked))?;
+            }
+            None => out.write_str("-")?,
+        }
+    }
+    Ok(())
+}
+
+/// Text in place.
+struct Line {
+    bytes: [u8; 4096],
+    len: usize,
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = &mut self.bytes[self.len..];
+        let fits = text.len().min(room.len());
+        room[..fits].copy_from_slice(&text.as_bytes()[..fits]);
+        self.len += fits;
+        if fits == text.len() { Ok(()) } else { Err(fmt::Error) }
+    }
+}

@@ -1,0 +1,138 @@
+//! Job: the threads of the scheduler: the one that makes them, their limit, their end.
+//! Layer: L2 (sched)
+//! Not here: when an M is needed (`idle`), its loop (`run`), the struct (`m`).
+//! Invariants
+//!   MT1  Threads are made by one thread of its own, the spawner: making one allocates, and whoever
+//!        needs an M may be in a runtime section, or the watchdog.
+//!   MT2  A P that waits for a new thread is on the list of wanted Ms, owned by nobody else. An M
+//!        that is about to idle takes it from there.
+//!   MT3  `LIVE` counts threads from before they are made until after they have left every list.
+//!   MT4  A thread ends only on g0, without a P, taken off the idle list by itself, and after the
+//!        watchdog has looked away (M5 of `m`). Its M is used again by a later thread, unless
+//!        that one's thread-locals are at the same address and lend something else: blocks of
+//!        goroutines remember whom they ran on by these two (HO2 of `tls::host`).
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::fatal;
+use super::global::SCHED;
+use super::m::M;
+use super::metrics;
+use super::p::P;
+use crate::config;
+use crate::sys::kick::Rung;
+use crate::sys::note::Note;
+
+/// Stack of a scheduler thread. Goroutines do not run on it; signal handlers have their own.
+const G0_STACK_BYTES: usize = 128 * 1024;
+/// Threads beyond GOMAXPROCS that are kept: one in the poller, one to spare.
+const SPARE: u32 = 2;
+/// How often the kernel is asked again for a thread that it refuses.
+const TRIES: u64 = 20;
+
+static NOTE: Note = Note::new();
+static LIVE: AtomicU32 = AtomicU32::new(0);
+
+/// How the calling thread, a new one, is to be kicked. The best way takes a descriptor, so a crowd of
+/// threads that mostly block has to make do with the next.
+pub(crate) fn rung() -> Rung {
+    match config::settings().kick {
+        Rung::Perf if live() > 2 * floor() => Rung::Timer,
+        rung => rung,
+    }
+}
+
+/// Scheduler threads that exist.
+pub(crate) fn live() -> u32 {
+    LIVE.load(Ordering::Relaxed) // a counter
+}
+
+/// How many are kept though they idle.
+pub(crate) fn floor() -> u32 {
+    SCHED.procs() + SPARE
+}
+
+/// Starts the spawner.
+pub(crate) fn start() -> io::Result<()> {
+    std::thread::Builder::new().name("gusty-spawner".into()).stack_size(G0_STACK_BYTES).spawn(
+        || {
+            loop {
+                serve();
+                NOTE.sleep();
+            }
+        },
+    )?;
+    Ok(())
+}
+
+/// The caller has put a P on the list of wanted Ms (MT2).
+pub(crate) fn want() {
+    NOTE.wake();
+}
+
+/// Starts a thread for each wanted M.
+fn serve() {
+    loop {
+        let mut state = SCHED.lock();
+        let Some((p, spinning)) = state.pop_wanted() else { return };
+        let idle = state.pop_m();
+        drop(state);
+        match idle {
+            Some(m) => m.start(p, spinning),
+            None => make(p, spinning),
+        }
+    }
+}
+
+/// MT1.
+fn make(p: &'static P, spinning: bool) {
+    let most = config::settings().max_threads;
+    if LIVE.fetch_add(1, Ordering::Relaxed) >= most {
+        // MT3
+        fatal::fatal(format_args!(
+            "thread exhaustion: the limit of {most} scheduler threads is reached \
+             (GUSTY_MAX_THREADS); goroutines block in system calls faster than these return"
+        ));
+    }
+    let mut refused = 0;
+    loop {
+        let builder = std::thread::Builder::new()
+            .name(format!("gusty-m{}", live()))
+            .stack_size(G0_STACK_BYTES);
+        match builder.spawn(move || (SCHED.m_entry())(p, spinning)) {
+            Ok(_) => return metrics::THREADS_STARTED.add(),
+            Err(error) if refused == TRIES => fatal::fatal(format_args!(
+                "thread exhaustion: the system starts no thread for the scheduler ({error}); \
+                 {} exist",
+                live() - 1
+            )),
+            Err(_) => {
+                refused += 1;
+                std::thread::sleep(Duration::from_millis(refused));
+            }
+        }
+    }
+}
+
+/// The calling thread's M, which idled for long and has taken itself off the idle list, ends if
+/// there are more than are kept (MT4).
+pub(crate) fn may_end() -> bool {
+    let (ok, err) = (Ordering::Relaxed, Ordering::Relaxed); // a counter
+    LIVE.fetch_update(ok, err, |live| (live > floor()).then(|| live - 1)).is_ok()
+}
+
+/// For a thread that ends although it does not idle, with a locked goroutine.
+pub(crate) fn ends() {
+    LIVE.fetch_sub(1, Ordering::Relaxed); // a counter
+}
+
+/// The last thing that a scheduler thread does with its M.
+pub(crate) fn give_up(m: &'static M) {
+    debug_assert!(m.p().is_none() && m.cur().is_none());
+    metrics::THREADS_ENDED.add();
+    m.vanish();
+    m.abandon();
+    SCHED.lock().push_free_m(m);
+}

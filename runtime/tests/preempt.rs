@@ -1,0 +1,94 @@
+//! Job: goroutines that compute without a call of the runtime do not keep others from running.
+
+mod common;
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use common::{alone, scaled, watched};
+use gusty::{go, spawn};
+
+fn on_each(name: &str, f: impl Fn(usize)) {
+    if gusty::runtime::features().tls != gusty::runtime::TlsLevel::Own {
+        return; // only asked, not stopped
+    }
+    let _alone = alone();
+    for procs in [1, 2, 4] {
+        let before = gusty::runtime::gomaxprocs(procs);
+        watched(name, || f(procs));
+        gusty::runtime::gomaxprocs(before);
+    }
+}
+
+#[test]
+fn endless_loops_let_main_go_on() {
+    on_each("endless loops", |procs| {
+        let stop = Arc::new(AtomicBool::new(false));
+        for _ in 0..procs {
+            let stop = stop.clone();
+            go!(move || {
+                let mut x = 0u64;
+                while !stop.load(Ordering::Relaxed) {
+                    x = black_box(x + 1);
+                }
+            });
+        }
+        for _ in 0..5 {
+            spawn(|| gusty::sleep(std::time::Duration::from_millis(1))).join().unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Sums in floating point and in maps, while others preempt: the results stay right.
+#[test]
+fn results_stay_right() {
+    fn work(seed: u64) -> (u64, f64, usize) {
+        let mut map = HashMap::new();
+        let (mut x, mut f) = (seed, 0.0f64);
+        for i in 0..scaled(300_000) as u64 {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(i);
+            f += (x >> 40) as f64 * 0.5;
+            if i % 64 == 0 {
+                map.entry(x % 1024).or_insert_with(Vec::new).push(format!("{x}"));
+            }
+        }
+        (x, f, map.values().map(|v| v.iter().map(String::len).sum::<usize>()).sum())
+    }
+    on_each("results", |_| {
+        let want: Vec<_> = (0..4).map(work).collect();
+        let workers: Vec<_> = (0..16u64)
+            .map(|i| {
+                spawn(move || {
+                    (0..7).for_each(|_| _ = black_box(work(i % 4)));
+                    work(i % 4)
+                })
+            })
+            .collect();
+        for (i, worker) in workers.into_iter().enumerate() {
+            assert_eq!(worker.join().unwrap(), want[i % 4]);
+        }
+    });
+}
+
+#[test]
+fn everybody_gets_a_turn() {
+    on_each("turns", |procs| {
+        let n = 3 * procs;
+        let begun = Arc::new(AtomicUsize::new(0));
+        let workers: Vec<_> = (0..n)
+            .map(|_| {
+                let begun = begun.clone();
+                spawn(move || {
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    while begun.load(Ordering::Relaxed) < n {
+                        std::hint::spin_loop();
+                    }
+                })
+            })
+            .collect();
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+    });
+}
