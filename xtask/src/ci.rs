@@ -1,10 +1,12 @@
 //! Job: runs steps in order until one fails, says what it runs, and ends with a table.
 //! Not here: what the steps are (`steps`).
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::examples;
+use crate::excerpt;
 use crate::run::{Ended, Run};
 use crate::steps::{Step, Work};
 use crate::tidy;
@@ -48,20 +50,20 @@ pub(crate) fn run(steps: &[Step], root: &Path) -> bool {
         }
         println!("== {}: {}", step.name, shown(&step.work));
         let begun = Instant::now();
-        let (result, word) = match perform(&step.work, root) {
+        let (result, word) = match perform(step, root) {
             Ok(note) => (None, note),
             Err(why) => (Some(why), "FAILED".to_owned()),
         };
         let took = begun.elapsed();
         println!("== {}: {word}, {:.1} s\n", step.name, took.as_secs_f64());
         rows.push(row(&step.name, &word, Some(took)));
-        failed = result.map(|why| (step, why));
+        failed = result.map(|failed| (step, failed));
     }
     println!("{}\n{}", rows.join("\n"), row("all", "", Some(begun.elapsed())));
     match failed {
         None => true,
-        Some((step, why)) => {
-            println!("\nFAILED at step {}: {why}", step.name);
+        Some((step, Failed { why, excerpt })) => {
+            println!("\n{excerpt}\n\nFAILED at step {}: {why}", step.name);
             println!("to repeat it: {}", shown(&step.work));
             false
         }
@@ -82,24 +84,45 @@ fn shown(work: &Work) -> String {
     }
 }
 
+/// What went wrong, and what the step printed about it, if that is not on the screen already.
+struct Failed {
+    why: String,
+    excerpt: String,
+}
+
+impl From<&str> for Failed {
+    fn from(why: &str) -> Failed {
+        Failed { why: why.to_owned(), excerpt: String::new() }
+    }
+}
+
 /// A word for the table, or what went wrong.
-fn perform(work: &Work, root: &Path) -> Result<String, String> {
-    let succeeded = |run: &Run| -> Result<Ended, String> {
-        let ended = run.run(root);
-        match &ended.result {
-            Ok(()) => Ok(ended),
-            Err(failure) => Err(failure.to_string()),
-        }
-    };
-    let done = |ok: bool, why: &str| if ok { Ok("ok".to_owned()) } else { Err(why.to_owned()) };
-    match work {
-        Work::Command(run) => succeeded(run).map(|_| "ok".to_owned()),
-        Work::Tests(run) => match passed(&succeeded(run)?.output) {
-            0 => Err("it ran no test at all".to_owned()),
-            n => Ok(format!("ok, {n} tests")),
+fn perform(step: &Step, root: &Path) -> Result<String, Failed> {
+    let done = |ok: bool, why: &str| if ok { Ok("ok".to_owned()) } else { Err(why.into()) };
+    match &step.work {
+        Work::Command(run) => match run.run(root).result {
+            Ok(()) => Ok("ok".to_owned()),
+            Err(failure) => Err(failure.to_string().as_str().into()),
         },
+        Work::Tests(run) => tests(&step.name, run, root),
         Work::Tidy => done(tidy::run(root), "the tree is not tidy"),
         Work::Examples => done(examples::run(root), "see above"),
+    }
+}
+
+fn tests(name: &str, run: &Run, root: &Path) -> Result<String, Failed> {
+    let Ended { result, output, .. } = run.run(root);
+    let log = format!("target/ci/{name}.log");
+    let logged = fs::create_dir_all(root.join("target/ci"))
+        .and_then(|()| fs::write(root.join(&log), &output))
+        .map_or_else(|error| format!("{log}: {error}"), |()| log.clone());
+    if let Err(failure) = result {
+        let why = format!("{failure}; all that it printed: {logged}");
+        return Err(Failed { why, excerpt: excerpt::of_failure(&output) });
+    }
+    match passed(&output) {
+        0 => Err("it ran no test at all".into()),
+        n => Ok(format!("ok, {n} tests")),
     }
 }
 
@@ -148,15 +171,18 @@ mod tests {
 
     #[test]
     fn a_test_run_without_tests_fails() {
-        let tests = |line: &str| {
+        let run_one = |line: &str| {
             let output = crate::run::Output::Keep;
-            perform(
-                &Work::Tests(Run::new(line, Duration::from_secs(60)).output(output)),
-                Path::new("/"),
-            )
+            let run = Run::new(line, Duration::from_secs(60)).output(output);
+            tests("x", &run, &std::env::temp_dir())
         };
-        assert!(tests("echo test result: ok. 0 passed; 0 failed").is_err());
-        assert_eq!(tests("echo test result: ok. 2 passed; 0 failed").unwrap(), "ok, 2 tests");
+        assert!(run_one("echo test result: ok. 0 passed; 0 failed").is_err());
+        assert_eq!(
+            run_one("echo test result: ok. 2 passed; 0 failed").ok().unwrap(),
+            "ok, 2 tests"
+        );
+        let failed = run_one("sh -c false").err().unwrap();
+        assert!(failed.why.contains("target/ci/x.log"), "{}", failed.why);
     }
 
     #[test]

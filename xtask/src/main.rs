@@ -3,6 +3,7 @@
 
 mod ci;
 mod examples;
+mod excerpt;
 mod run;
 mod steps;
 mod tidy;

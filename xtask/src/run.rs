@@ -6,13 +6,15 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use crate::excerpt;
 
 /// How long a child may print after SIGQUIT, and its output may stay open after its end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -23,8 +25,10 @@ const POLL: Duration = Duration::from_millis(10);
 pub(crate) enum Output {
     /// It goes where ours goes.
     Pass,
-    /// As `Pass`, and standard output is kept too.
+    /// Both streams are shown and kept.
     Copy,
+    /// Both streams are kept; headlines (`excerpt`) are shown.
+    Headlines,
     /// Both streams are kept and not shown.
     Keep,
 }
@@ -142,10 +146,7 @@ impl Run {
         command.env_remove("GOMAXPROCS");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if self.output != Output::Pass {
-            command.stdout(Stdio::piped());
-        }
-        if self.output == Output::Keep {
-            command.stderr(Stdio::piped());
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
         if own_group {
             command.process_group(0);
@@ -154,29 +155,33 @@ impl Run {
     }
 
     fn readers(&self, child: &mut Child, kept: &Arc<Mutex<Vec<u8>>>) -> Vec<JoinHandle<()>> {
-        let show = self.output == Output::Copy;
+        let show: fn(&str) -> bool = match self.output {
+            Output::Copy => |_| true,
+            Output::Headlines => excerpt::is_headline,
+            Output::Pass | Output::Keep => |_| false,
+        };
         let stdout = child.stdout.take().map(|pipe| read(pipe, kept.clone(), show));
-        let stderr = child.stderr.take().map(|pipe| read(pipe, kept.clone(), false));
+        let stderr = child.stderr.take().map(|pipe| read(pipe, kept.clone(), show));
         stdout.into_iter().chain(stderr).collect()
     }
 }
 
-/// Keeps what comes out of a pipe, and shows it if asked to.
+/// Keeps what comes out of a pipe, line by line, and shows the headlines if asked to.
 fn read(
-    mut pipe: impl Read + Send + 'static,
+    pipe: impl Read + Send + 'static,
     kept: Arc<Mutex<Vec<u8>>>,
-    show: bool,
+    show: fn(&str) -> bool,
 ) -> JoinHandle<()> {
     thread::spawn(move || {
-        let mut buffer = [0; 8192];
-        while let Ok(len @ 1..) = pipe.read(&mut buffer) {
-            if show {
+        let mut pipe = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while let Ok(1..) = pipe.read_until(b'\n', &mut line) {
+            if show(&String::from_utf8_lossy(&line)) {
                 // Our own output being closed is no reason to stop the child.
-                let mut stdout = io::stdout();
-                drop(stdout.write_all(&buffer[..len]).and_then(|()| stdout.flush()));
+                drop(io::stdout().write_all(&line));
             }
             if let Ok(mut kept) = kept.lock() {
-                kept.extend_from_slice(&buffer[..len]);
+                kept.append(&mut line);
             }
         }
     })

@@ -56,7 +56,7 @@ pub(crate) fn tests() -> Vec<Step> {
     let step = |name: &str, run: Run| Step {
         group: "test",
         name: format!("test-{name}"),
-        work: Work::Tests(run.output(Output::Copy)),
+        work: Work::Tests(run.output(Output::Headlines)),
     };
     let mut steps = vec![
         step("debug", Run::new("cargo test --workspace", LIMIT)),
@@ -76,7 +76,7 @@ pub(crate) fn loom() -> Step {
     let run = Run::new(line, LIMIT)
         .env("RUSTFLAGS", "--cfg loom")
         .env("LOOM_MAX_PREEMPTIONS", "2")
-        .output(Output::Copy);
+        .output(Output::Headlines);
     Step { group: "loom", name: "loom".to_owned(), work: Work::Tests(run) }
 }
 
