@@ -22,11 +22,14 @@ use super::words;
 /// Offsets of the words from the FS base; 0 while there is nothing to share.
 static AT: [AtomicIsize; 2] = [const { AtomicIsize::new(0) }; 2];
 
-/// Finds the words. `None` if libc's malloc is not as expected or not in use.
-pub(super) fn find(sample: &Sample, libc: &Module) -> Option<[isize; 2]> {
+/// Finds the words; `errno` is the offset of one that malloc may also set. `None` if libc's malloc is
+/// not as expected or not in use.
+pub(super) fn find(sample: &Sample, libc: &Module, errno: isize) -> Option<[isize; 2]> {
     let low = -(libc.below as isize);
     let own = |at: &isize| *at < low + libc.size as isize;
-    let set = |at: &isize| sample.word(*at) == 0 && sample.after_malloc_word(*at) != 0;
+    let set = |at: &isize| {
+        *at != errno & !7 && sample.word(*at) == 0 && sample.after_malloc_word(*at) != 0
+    };
     let mut found = sample.offsets((low + 7) & !7).take_while(own).filter(set);
     match (found.next(), found.next(), found.next()) {
         (Some(cache), Some(arena), None) => Some([cache, arena]),

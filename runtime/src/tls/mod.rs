@@ -279,7 +279,7 @@ fn try_blocks(
     if shape.grows {
         hooks::track(options.each_stack);
     }
-    let caches = malloc::find(sample, libc);
+    let caches = malloc::find(sample, libc, errno_offset());
     malloc::share(caches);
     outcome.shares_malloc = test(caches.is_some())?;
     if !outcome.shares_malloc {
