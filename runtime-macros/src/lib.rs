@@ -1,5 +1,5 @@
 //! Job: the macros of `gusty` that must understand Rust syntax: `go!`, the arms of `select!`,
-//!   `#[main]` and `#[test]`.
+//!   `#[main]`, `#[test]` and `#[preemptible]`.
 //! Not here: anything `macro_rules!` can do, and all behaviour: an expansion consists of calls of
 //!   functions of `gusty`.
 //!
@@ -9,6 +9,7 @@
 mod entry;
 mod go;
 mod options;
+mod preemptible;
 mod select;
 
 use proc_macro::TokenStream;
@@ -128,6 +129,28 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     expansion(entry::expand_test(options.into(), item.into()))
+}
+
+/// Puts a call of `gusty::check_preempt` in front of each round of each loop of a function, closures in
+/// it included: for code that computes for long where goroutines cannot be stopped by a signal
+/// (`GUSTY_KICK=off`, other levels of thread-local storage), or should let others run sooner.
+///
+/// Loops in macros and in nested functions are not looked at; a function without any other is refused.
+/// The only option is `crate = path`, the path of `gusty` where it is not `::gusty`.
+///
+/// ```text
+/// #[gusty::preemptible]
+/// fn checksum(data: &[u8]) -> u32 {
+///     let mut sum = 0;
+///     for &byte in data {
+///         sum = u32::rotate_left(sum, 5) ^ u32::from(byte);
+///     }
+///     sum
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn preemptible(options: TokenStream, item: TokenStream) -> TokenStream {
+    expansion(preemptible::expand(options.into(), item.into()))
 }
 
 fn expansion(result: syn::Result<proc_macro2::TokenStream>) -> TokenStream {

@@ -67,11 +67,11 @@ pub mod time;
 pub use builder::Builder;
 #[cfg(not(loom))]
 pub use goroutine::{
-    Goroutine, GoroutineId, blocking, current, is_goroutine, lock_os_thread, park, park_timeout,
-    unlock_os_thread, yield_now,
+    Goroutine, GoroutineId, blocking, check_preempt, current, is_goroutine, lock_os_thread, park,
+    park_timeout, unlock_os_thread, yield_now,
 };
 #[cfg(not(loom))]
-pub use gusty_macros::{go, main, test};
+pub use gusty_macros::{go, main, preemptible, test};
 #[cfg(not(loom))]
 pub use scope::{Scope, ScopedJoinHandle, scope, scope_ctx};
 #[cfg(not(loom))]

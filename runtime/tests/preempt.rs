@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{alone, scaled, watched};
+use common::{Child, alone, scaled, watched};
 use gusty::{go, spawn};
 
 fn on_each(name: &str, f: impl Fn(usize)) {
@@ -91,4 +91,41 @@ fn everybody_gets_a_turn() {
             .collect();
         workers.into_iter().for_each(|worker| worker.join().unwrap());
     });
+}
+
+#[gusty::preemptible]
+fn spin_until(stop: &AtomicBool) -> u64 {
+    let mut rounds = 0;
+    while !stop.load(Ordering::Relaxed) {
+        rounds += 1;
+    }
+    rounds
+}
+
+/// Where goroutines cannot be stopped, loops that check let others run.
+#[test]
+fn loops_that_check_let_others_run_without_a_signal() {
+    let child = |level: &str| {
+        Child::of("loops_that_check_let_others_run_without_a_signal")
+            .env("GUSTY_KICK", "off")
+            .env("GUSTY_SLICE_US", 1000)
+            .env("GUSTY_TLS", level)
+            .run(|| {
+                let stop = Arc::new(AtomicBool::new(false));
+                let spinners: Vec<_> = (0..gusty::runtime::gomaxprocs(0))
+                    .map(|_| {
+                        let stop = stop.clone();
+                        spawn(move || spin_until(&stop))
+                    })
+                    .collect();
+                spawn(move || stop.store(true, Ordering::Relaxed)).join().unwrap();
+                for spinner in spinners {
+                    spinner.join().unwrap();
+                }
+                eprintln!("all went on");
+            })
+    };
+    for level in ["own", "pinned", "shared"] {
+        child(level).succeeded().says(&["all went on"]);
+    }
 }

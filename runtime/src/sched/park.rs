@@ -154,6 +154,12 @@ pub(crate) unsafe fn park_until<C: FnOnce()>(
     wait.outcome()
 }
 
+/// Whether the caller should let others run. A hint, so no section is needed: an M is never freed.
+#[inline]
+pub(crate) fn is_asked() -> bool {
+    m::current().is_some_and(|m| !m.hold.is_quiet())
+}
+
 /// Lets the other goroutines of this P run; returns at once if there are none.
 #[inline]
 pub(crate) fn yield_now() {
