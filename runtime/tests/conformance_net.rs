@@ -205,11 +205,15 @@ fn row_103_closing_wakes_who_waits() {
         assert_ne!(writes.join().unwrap().kind(), ErrorKind::TimedOut);
 
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = listener.local_addr().unwrap();
         let waits = listener.clone();
         let accepts = spawn(move || waits.accept().map(drop));
         until_parked([&accepts]);
         listener.close();
-        assert!(accepts.join().unwrap().is_err() && listener.accept().is_err());
+        assert!(accepts.join().unwrap().is_err());
+        let refused = TcpStream::connect(address).unwrap_err().kind();
+        assert_eq!(refused, ErrorKind::ConnectionRefused, "though a handle is left");
+        assert!(listener.accept().is_err());
     });
 }
 
