@@ -63,7 +63,7 @@ impl<T> JoinHandle<T> {
     /// unless it looks at a context, too.
     ///
     /// # Errors
-    /// The context ended first: the handle, to join later or to drop.
+    /// The context ended first, or before the call: the handle, to join later or to drop.
     ///
     /// ```
     /// use gusty::context;
@@ -73,7 +73,10 @@ impl<T> JoinHandle<T> {
     /// assert!(handle.join_ctx(&ctx).is_err());
     /// ```
     pub fn join_ctx(self, ctx: &Context) -> std::result::Result<Result<T>, JoinHandle<T>> {
-        self.join_until(ctx.cancel().map_or(Until::FOREVER, Until::cancelled_by))
+        match ctx.until() {
+            Ok(until) => self.join_until(until),
+            Err(_) => Err(self),
+        }
     }
 
     fn join_until(mut self, until: Until<'_>) -> std::result::Result<Result<T>, JoinHandle<T>> {

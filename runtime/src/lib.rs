@@ -39,6 +39,9 @@ mod join;
 pub mod runtime;
 #[cfg(not(loom))]
 mod sched;
+#[cfg(loom)]
+#[path = "sched/model.rs"]
+mod sched;
 #[cfg(not(loom))]
 mod scope;
 #[cfg(not(loom))]
@@ -49,11 +52,13 @@ mod task;
 mod timer;
 #[cfg(not(loom))]
 mod tls;
-#[cfg(not(loom))]
 mod wait;
 
 #[cfg(not(loom))]
 pub mod chan;
+#[cfg(loom)]
+#[path = "chan/models.rs"]
+mod chan;
 #[cfg(not(loom))]
 pub mod context;
 #[cfg(not(loom))]

@@ -6,6 +6,9 @@
 //!        while holding a `Cancel`'s.
 
 mod cancel;
+#[cfg(all(test, loom))]
+#[path = "wait/models.rs"]
+mod models;
 mod queue;
 
 use std::mem::ManuallyDrop;

@@ -1,5 +1,5 @@
-//! Job: sends and receives that end with a context: what is at once possible is done, what is given
-//!   up has moved nothing.
+//! Job: sends and receives that end with a context: what is given up has moved nothing, and nothing
+//!   is begun under one that has ended.
 //! Not here: contexts themselves (`context_tree`), selects with other ends (`chan_select`).
 
 mod common;
@@ -25,13 +25,29 @@ fn ended() -> Context {
 }
 
 #[test]
-fn what_is_possible_at_once_is_done() {
-    on_both("what_is_possible_at_once_is_done", || {
-        let (ctx, (tx, rx)) = (ended(), chan::bounded(1));
-        assert_eq!(tx.send_ctx(&ctx, 1), Ok(()));
+fn under_an_ended_context_nothing_moves() {
+    on_both("under_an_ended_context_nothing_moves", || {
+        let (ctx, (tx, rx)) = (ended(), chan::bounded(2));
+        tx.send(1).unwrap();
         assert_eq!(tx.send_ctx(&ctx, 2), Err(SendCtxError::Ended(2, Error::Cancelled)));
-        assert_eq!(rx.recv_ctx(&ctx), Ok(1));
         assert_eq!(rx.recv_ctx(&ctx), Err(RecvCtxError::Ended(Error::Cancelled)));
+        assert_eq!(rx.try_recv(), Ok(1));
+        tx.close();
+        // That it is closed as well is not looked at.
+        assert_eq!(tx.send_ctx(&ctx, 3), Err(SendCtxError::Ended(3, Error::Cancelled)));
+        assert_eq!(rx.recv_ctx(&ctx), Err(RecvCtxError::Ended(Error::Cancelled)));
+        let now = Instant::now();
+        assert!(chan::at(now).recv_ctx(&ctx).unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn what_is_possible_at_once_is_done_under_a_context_that_goes_on() {
+    on_both("what_is_possible_at_once_is_done_under_a_context_that_goes_on", || {
+        let (ctx, _cancel) = context::with_cancel(&context::background());
+        let (tx, rx) = chan::bounded(1);
+        assert_eq!(tx.send_ctx(&ctx, 1), Ok(()));
+        assert_eq!(rx.recv_ctx(&ctx), Ok(1));
         drop(rx);
         assert_eq!(tx.send_ctx(&ctx, 3), Err(SendCtxError::Disconnected(3)));
         let (tx, rx) = chan::unbounded();
@@ -39,6 +55,25 @@ fn what_is_possible_at_once_is_done() {
         assert!(tx.close());
         assert_eq!(rx.recv_ctx(&ctx), Ok(4));
         assert_eq!(rx.recv_ctx(&ctx), Err(RecvCtxError::Disconnected));
+    });
+}
+
+/// A receiver that never has to wait learns of the end all the same.
+#[test]
+fn a_loop_over_a_channel_that_is_never_empty_ends() {
+    on_both("a_loop_over_a_channel_that_is_never_empty_ends", || {
+        let (ctx, cancel) = context::with_cancel(&context::background());
+        let (tx, rx) = chan::unbounded();
+        let mut received = 0;
+        tx.send(()).unwrap();
+        while rx.recv_ctx(&ctx).is_ok() {
+            tx.send(()).unwrap();
+            received += 1;
+            if received == 100 {
+                cancel.cancel();
+            }
+        }
+        assert_eq!(received, 100);
     });
 }
 
@@ -76,7 +111,7 @@ fn receivers_of_moments_know_contexts() {
         assert!(chan::after(hour).recv_ctx(&ctx).unwrap_err().is_cancelled());
         assert!(chan::never::<u8>().recv_ctx(&ctx).unwrap_err().is_cancelled());
         let now = Instant::now();
-        assert_eq!(chan::at(now).recv_ctx(&ctx), Ok(now));
+        assert_eq!(chan::at(now).recv_ctx(&context::background()), Ok(now));
     });
 }
 

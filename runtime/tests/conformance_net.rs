@@ -4,7 +4,7 @@
 mod common;
 mod waiters;
 
-use common::{Rng, until};
+use common::{Rng, until, watched};
 use gusty::context::{Error, background, with_cancel, with_timeout};
 use gusty::net::{Shutdown, TcpListener, TcpStream};
 use gusty::{JoinHandle, go, spawn};
@@ -81,7 +81,8 @@ fn row_98_without_a_limit_calls_wait() {
     });
 }
 
-/// Row 100 (TestVariousDeadlines): deadlines from a nanosecond on end reads of data that never stops.
+/// Row 100 (TestVariousDeadlines): deadlines from a nanosecond on end reads of data that never stops;
+/// closing the stream then ends its source and a read by another handle of it, which lives on.
 #[test]
 fn row_100_deadlines_among_endless_data() {
     sweep("row_100", || {
@@ -98,8 +99,21 @@ fn row_100_deadlines_among_endless_data() {
             };
             assert_eq!(error.kind(), ErrorKind::TimedOut);
         }
-        drop(ours);
-        assert_ne!(source.join().unwrap().kind(), ErrorKind::TimedOut);
+        let other = Arc::new(ours.try_clone().unwrap());
+        let reads = other.clone();
+        let reads = spawn(move || {
+            loop {
+                match (&*reads).read(&mut [0; 100]) {
+                    Ok(n) => assert!(n > 0, "the source did not stop"),
+                    Err(error) => return error,
+                }
+            }
+        });
+        ours.close();
+        assert_eq!(reads.join().unwrap().kind(), ErrorKind::NotConnected);
+        let kind = source.join().unwrap().kind();
+        assert!(matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{kind}");
+        assert_eq!((&*other).read(&mut [0]).unwrap_err().kind(), ErrorKind::NotConnected);
     });
 }
 
@@ -191,11 +205,15 @@ fn row_103_closing_wakes_who_waits() {
         assert_ne!(writes.join().unwrap().kind(), ErrorKind::TimedOut);
 
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = listener.local_addr().unwrap();
         let waits = listener.clone();
         let accepts = spawn(move || waits.accept().map(drop));
         until_parked([&accepts]);
         listener.close();
-        assert!(accepts.join().unwrap().is_err() && listener.accept().is_err());
+        assert!(accepts.join().unwrap().is_err());
+        let refused = TcpStream::connect(address).unwrap_err().kind();
+        assert_eq!(refused, ErrorKind::ConnectionRefused, "though a handle is left");
+        assert!(listener.accept().is_err());
     });
 }
 
@@ -254,59 +272,113 @@ fn row_105_dials_are_called_off() {
 }
 
 /// Row 106 (TestEndlessWrite): a write without end is ended by the reader that goes away.
-/// Row 66 (TestNetpollWaiters): afterwards nobody is left who waits for the network.
+/// Row 66 (TestNetpollWaiters): afterwards nobody is left who waits for the network, of many who did.
+/// (That the process then knows it: `deadlock`, `after_timers_and_sockets_are_gone`.)
 #[test]
 fn row_106_and_66_an_endless_write_ends() {
+    fn waiting() -> usize {
+        gusty::runtime::dump().lines().filter(|line| line.contains(" [IO ")).count()
+    }
     sweep("row_106", || {
+        let before = waiting();
         let (ours, theirs) = pair();
         let writes = spawn(move || fill(&ours));
         let id = writes.goroutine().id();
         until_parked([&writes]);
         assert!(gusty::runtime::dump().contains(&format!("goroutine {id} [IO write]")));
+        let pairs: Vec<_> = (0..20).map(|_| pair()).collect();
+        let readers: Vec<_> = pairs.iter().map(|(ours, _)| reader(ours)).collect();
+        assert!(waiting() > 20);
         (&*theirs).read_exact(&mut [0; 1000]).unwrap();
         drop(theirs);
         let kind = writes.join().unwrap().kind();
         assert!(matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{kind}");
         until(|| !gusty::runtime::dump().contains(&format!("goroutine {id} ")));
+        for (i, (ours, theirs)) in pairs.iter().enumerate() {
+            match i % 3 {
+                0 => assert_eq!((&**theirs).write(b"x").unwrap(), 1),
+                1 => ours.close(),
+                _ => theirs.close(),
+            }
+        }
+        for (i, reader) in readers.into_iter().enumerate() {
+            let read = reader.join().unwrap().map_err(|error| error.kind());
+            assert_eq!(read, [Ok(1), Err(ErrorKind::NotConnected), Ok(0)][i % 3]);
+        }
+        // The same test beside this one has waiters of its own.
+        until(|| waiting() <= before + 21);
     });
 }
 
-/// Row 107 (TestFdRace, ClosedPipeRace, here with sockets): streams are closed while they are read
-/// and written and their descriptors are used again; no byte reaches a stranger.
+/// The descriptors of this process that are sockets.
+fn sockets() -> usize {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+}
+
+/// Row 107 (TestFdRace, ClosedPipeRace, CloseWithBlockingRead, here with sockets): streams are closed
+/// while they are read and written, by several on either side, and their descriptors are used again;
+/// no byte reaches a stranger, everybody learns of it, and no descriptor is left.
 #[test]
 fn row_107_closing_races_with_transfers() {
-    sweep("row_107", || {
-        let pairs = (0..6u8).map(|tag| {
+    const ROUNDS: u8 = 5;
+    let transfers = |tag: u8, first: usize| {
+        let (ours, theirs) = pair();
+        let clone = Arc::new(ours.try_clone().unwrap());
+        let readers = [ours.clone(), clone].map(|stream| {
             spawn(move || {
-                for _ in 0..5 {
-                    let (ours, theirs) = pair();
-                    let (stream, source) = (ours.clone(), theirs.clone());
-                    let reads = spawn(move || {
-                        let mut buf = [0; 64];
-                        while let Ok(n @ 1..) = (&*stream).read(&mut buf) {
-                            assert!(buf[..n].iter().all(|&byte| byte == tag), "a stranger's byte");
-                            gusty::yield_now();
-                        }
-                    });
-                    let writes = spawn(move || {
-                        while (&*source).write(&[tag; 48]).is_ok() {
-                            gusty::yield_now();
-                        }
-                    });
-                    (0..tag).for_each(|_| gusty::yield_now());
-                    if tag % 2 == 0 {
-                        ours.close()
-                    } else {
-                        theirs.close()
+                let mut buf = [0; 64];
+                loop {
+                    match (&*stream).read(&mut buf) {
+                        Ok(0) => return None,
+                        Ok(n) => assert!(buf[..n].iter().all(|b| *b == tag), "a stranger's byte"),
+                        Err(error) => return Some(error.kind()),
                     }
-                    drop(ours);
-                    reads.join().unwrap();
-                    theirs.close();
-                    writes.join().unwrap();
+                    gusty::yield_now();
                 }
             })
         });
-        let pairs: Vec<_> = pairs.collect();
+        let source = theirs.clone();
+        let writes = spawn(move || {
+            while (&*source).write(&[tag; 48]).is_ok() {
+                gusty::yield_now();
+            }
+        });
+        (0..first).for_each(|_| gusty::yield_now());
+        let (closed, other) = if tag % 2 == 0 { (ours, theirs) } else { (theirs, ours) };
+        closed.close();
+        closed.close(); // as good as once
+        let ends = readers.map(|reader| reader.join().unwrap());
+        if tag % 2 == 0 {
+            assert_eq!(ends, [Some(ErrorKind::NotConnected); 2], "closed here: an error, no end");
+        } else {
+            assert!(ends.iter().all(|end| matches!(end, None | Some(ErrorKind::ConnectionReset))));
+        }
+        other.close();
+        writes.join().unwrap();
+    };
+    // One count for all Ps: the number is of the process.
+    let transfer = move || {
+        let pairs: Vec<_> = (0..6u8)
+            .map(|k| spawn(move || (0..ROUNDS).for_each(|i| transfers(k + 6 * i, usize::from(k)))))
+            .collect();
         pairs.into_iter().for_each(|one| one.join().unwrap());
+    };
+    let _alone = common::alone();
+    watched("row_107", || {
+        let procs_before = gusty::runtime::gomaxprocs(0);
+        transfer(); // what is made once is made
+        let before = sockets();
+        for procs in [1, 2, 4, 8, 64] {
+            gusty::runtime::gomaxprocs(procs);
+            transfer();
+            spawn(transfer).join().unwrap();
+            let beside = spawn(transfer);
+            transfer();
+            beside.join().unwrap();
+        }
+        until(|| sockets() <= before);
+        gusty::runtime::gomaxprocs(procs_before);
     });
 }

@@ -174,6 +174,38 @@ fn row_67_main_panics_among_those_that_yield() {
     }
 }
 
+mod main_of_row_67_syscall {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[gusty::main]
+    pub(super) fn main() {
+        static HERE: AtomicUsize = AtomicUsize::new(0);
+        for _ in 0..8 {
+            gusty::go!(|| {
+                HERE.fetch_add(1, Ordering::SeqCst);
+                loop {
+                    std::thread::sleep(std::time::Duration::from_secs(3600));
+                }
+            });
+        }
+        while HERE.load(Ordering::SeqCst) < 8 {
+            gusty::yield_now();
+        }
+        panic!("the last words of main");
+    }
+}
+
+/// Row 67 (TestPanicDeadlockSyscall): and although others block in system calls.
+#[test]
+fn row_67_main_panics_among_those_that_block() {
+    for procs in ALL_PROCS {
+        let test = "row_67_main_panics_among_those_that_block";
+        let ended = Child::of(test).env("GOMAXPROCS", procs).run(main_of_row_67_syscall::main);
+        ended.exited(101).says(&["the last words of main"]);
+        assert_eq!(ended.count("the last words of main"), 1, "{}", ended.stderr);
+    }
+}
+
 /// Row 74 (TestSignalExitStatus): a signal that is fatal is what the process dies of, under load too.
 #[test]
 fn row_74_a_fatal_signal_is_the_status() {

@@ -291,12 +291,14 @@ fn row_60_the_states_are_counted_right() {
     });
 }
 
-/// Row 47 (TestPreemptionAfterSyscall, as far as yields go): eight goroutines that block the thread
-/// and yield in turn all go on, on two Ps. (Without the yield each keeps its P.)
+/// Row 47 (TestPreemptionAfterSyscall): eight goroutines that block their threads again and again,
+/// with yields in between and without, all go on, on two Ps.
 #[test]
 fn row_47_threads_that_block_take_turns() {
     with_procs("row_47", 2, || {
-        for micros in [10, 100, 1000] {
+        for (micros, yields) in
+            [10, 100, 1000].into_iter().flat_map(|micros| [(micros, true), (micros, false)])
+        {
             let rounds: Arc<Vec<AtomicUsize>> = Arc::new((0..8).map(AtomicUsize::new).collect());
             let blocks = |i: usize| {
                 let rounds = rounds.clone();
@@ -304,7 +306,9 @@ fn row_47_threads_that_block_take_turns() {
                     while rounds.iter().any(|count| count.load(Ordering::SeqCst) < 15) {
                         std::thread::sleep(Duration::from_micros(micros));
                         rounds[i].fetch_add(1, Ordering::SeqCst);
-                        yield_now();
+                        if yields {
+                            yield_now();
+                        }
                     }
                 })
             };

@@ -12,7 +12,8 @@ use waiters::sweep;
 /// How many coefficients are compared.
 const TERMS: usize = 10;
 
-/// A fraction in lowest terms, the denominator above zero.
+/// A fraction in lowest terms, the denominator above zero. Goroutines work ahead of who reads, so sums
+/// and products may become too large for it: such a series ends there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Ratio(i128, i128);
 
@@ -25,12 +26,13 @@ impl Ratio {
         Ratio(n / a * d.signum(), d / a * d.signum())
     }
 
-    fn plus(self, other: Ratio) -> Ratio {
-        Ratio::new(self.0 * other.1 + other.0 * self.1, self.1 * other.1)
+    fn plus(self, other: Ratio) -> Option<Ratio> {
+        let (left, right) = (self.0.checked_mul(other.1)?, other.0.checked_mul(self.1)?);
+        Some(Ratio::new(left.checked_add(right)?, self.1.checked_mul(other.1)?))
     }
 
-    fn times(self, other: Ratio) -> Ratio {
-        Ratio::new(self.0 * other.0, self.1 * other.1)
+    fn times(self, other: Ratio) -> Option<Ratio> {
+        Some(Ratio::new(self.0.checked_mul(other.0)?, self.1.checked_mul(other.1)?))
     }
 }
 
@@ -57,7 +59,7 @@ fn geometric(ratio: i128) -> Series {
         let mut term = Ratio(1, 1);
         forever(|| {
             out.send(term).ok()?;
-            term = term.times(Ratio(ratio, 1));
+            term = term.times(Ratio(ratio, 1))?;
             Some(())
         })
     })
@@ -82,37 +84,37 @@ fn split(f: Series) -> (Series, Series) {
 }
 
 fn add(f: Series, g: Series) -> Series {
-    series(0, move |out| forever(|| out.send(f.recv().ok()?.plus(g.recv().ok()?)).ok()))
+    series(0, move |out| forever(|| out.send(f.recv().ok()?.plus(g.recv().ok()?)?).ok()))
 }
 
 fn scale(by: Ratio, f: Series) -> Series {
-    series(0, move |out| forever(|| out.send(f.recv().ok()?.times(by)).ok()))
+    series(0, move |out| forever(|| out.send(f.recv().ok()?.times(by)?).ok()))
 }
 
 /// f * g = f0 g0 + x (f0 g' + g0 f') + x^2 f' g', where f = f0 + x f'.
 fn multiply(f: Series, g: Series) -> Series {
     series(0, move |out| {
         let (f0, g0) = (f.recv().ok()?, g.recv().ok()?);
-        out.send(f0.times(g0)).ok()?;
+        out.send(f0.times(g0)?).ok()?;
         let ((fa, fb), (ga, gb)) = (split(f), split(g));
         let cross = add(scale(f0, ga), scale(g0, fa));
         out.send(cross.recv().ok()?).ok()?;
         let rest = multiply(fb, gb);
-        forever(|| out.send(cross.recv().ok()?.plus(rest.recv().ok()?)).ok())
+        forever(|| out.send(cross.recv().ok()?.plus(rest.recv().ok()?)?).ok())
     })
 }
 
 fn integrate(constant: Ratio, f: Series) -> Series {
     series(0, move |out| {
         out.send(constant).ok()?;
-        (1..).try_for_each(|n| out.send(f.recv().ok()?.times(Ratio::new(1, n))).ok())
+        (1..).try_for_each(|n| out.send(f.recv().ok()?.times(Ratio::new(1, n))?).ok())
     })
 }
 
 fn differentiate(f: Series) -> Series {
     series(0, move |out| {
         f.recv().ok()?;
-        (1..).try_for_each(|n| out.send(f.recv().ok()?.times(Ratio(n, 1))).ok())
+        (1..).try_for_each(|n| out.send(f.recv().ok()?.times(Ratio(n, 1))?).ok())
     })
 }
 
@@ -143,11 +145,7 @@ fn assert_begins(f: &Series, expected: &[(i128, i128)]) {
 /// Row 26: known series from sums, products, derivatives, integrals and feedback.
 #[test]
 fn row_26_power_series() {
-    if cfg!(debug_assertions) {
-        known_series();
-    } else {
-        sweep("row_26", known_series);
-    }
+    sweep("row_26", known_series);
 }
 
 fn known_series() {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Drops, Rng, alone, scaled, until, watched};
+use common::{Drops, Rng, alone, scaled, watched};
 use gusty::chan::TryRecvError;
 use gusty::context::{
     self, CancelHandle, Context, Error, background, with_cancel, with_deadline,
@@ -301,7 +301,64 @@ fn race(seed: u64) {
     observers.into_iter().for_each(|observer| observer.join().unwrap());
     dropper.join().unwrap();
     assert!(!open(&root), "cancel has returned");
-    until(|| contexts.iter().all(|ctx| ctx.err().is_some())); // the deadline's goroutine may be at it
+    assert!(contexts.iter().all(|ctx| ctx.err().is_some()), "whoever ended them");
     let (first, again) = (root.cause().unwrap(), root.cause().unwrap());
     assert_eq!(first.to_string(), again.to_string());
+}
+
+/// Who cancels may rely on it for all below, also if others have begun to end a part of them.
+#[test]
+fn a_cancel_returns_when_all_below_have_ended() {
+    let _alone = alone();
+    watched("a_cancel_returns_when_all_below_have_ended", || {
+        let before = gusty::runtime::gomaxprocs(0);
+        for procs in PROCS {
+            gusty::runtime::gomaxprocs(procs);
+            for round in 0..scaled(100) {
+                ends_meet(round % 4);
+            }
+        }
+        gusty::runtime::gomaxprocs(before);
+    });
+}
+
+/// Ends of the root, of the middle twice, and of one leaf race; `threads` of them on threads.
+fn ends_meet(threads: usize) {
+    let (root, end_root) = with_cancel(&background());
+    let (middle, end_middle) = with_cancel(&root);
+    let end_middle = Arc::new(end_middle);
+    let mut leaves = vec![with_cancel(&middle)];
+    for i in 0..100 {
+        let above = leaves[i / 2].0.clone();
+        leaves.push(with_cancel(&above));
+    }
+    let (contexts, mut handles): (Vec<_>, Vec<_>) = leaves.into_iter().unzip();
+    let (contexts, one) = (Arc::new(contexts), handles.swap_remove(20));
+    let enders: [Box<dyn FnOnce() + Send>; 4] = [
+        Box::new(move || end_root.cancel()),
+        Box::new({
+            let end_middle = end_middle.clone();
+            move || end_middle.cancel()
+        }),
+        Box::new(move || end_middle.cancel()),
+        Box::new(move || one.cancel()),
+    ];
+    let mut on_threads = Vec::new();
+    let mut on_goroutines = Vec::new();
+    for (i, ender) in enders.into_iter().enumerate() {
+        let contexts = contexts.clone();
+        let run = move || {
+            ender();
+            let below = if i < 3 { &contexts[..] } else { &contexts[20..21] };
+            assert!(below.iter().all(|ctx| ctx.err().is_some()), "ender {i} has returned");
+        };
+        if i < threads {
+            on_threads.push(thread::spawn(run));
+        } else {
+            on_goroutines.push(gusty::spawn(run));
+        }
+    }
+    on_goroutines.into_iter().for_each(|one| one.join().unwrap());
+    on_threads.into_iter().for_each(|one| one.join().unwrap());
+    drop(handles);
 }

@@ -5,7 +5,10 @@ mod common;
 use common::{Rng, scaled, until, watched};
 use gusty::context::{self, Error};
 use gusty::sync::atomic::{AtomicUsize, Ordering};
-use gusty::sync::{Arc, Barrier, Condvar, Mutex, Once, OnceLock, RwLock};
+use gusty::sync::{
+    Arc, Barrier, Condvar, Mutex, Notify, Once, OnceLock, RwLock, Semaphore, SingleFlight,
+    WaitGroup,
+};
 use std::time::Duration;
 
 #[test]
@@ -24,13 +27,53 @@ fn each_wait_ends_with_its_context() {
         let (held, notified) = Condvar::new().wait_ctx(held, &ctx).unwrap();
         assert_eq!(notified, Err(Error::Cancelled));
         drop((held, written));
-        assert_eq!(*mutex.lock_ctx(&ctx).unwrap().unwrap(), 1); // free: no need to wait
-        assert_eq!(*lock.write_ctx(&ctx).unwrap().unwrap(), 1);
-        assert_eq!(*lock.read_ctx(&ctx).unwrap().unwrap(), 1);
+        assert_eq!(*mutex.lock_ctx(&context::background()).unwrap().unwrap(), 1);
+        assert_eq!(*lock.write_ctx(&context::background()).unwrap().unwrap(), 1);
+        assert_eq!(*lock.read_ctx(&context::background()).unwrap().unwrap(), 1);
     };
     watched("each_wait_ends_with_its_context", || {
         waits();
         gusty::spawn(waits).join().unwrap();
+    });
+}
+
+/// The rule of all calls whose names end in `_ctx`.
+#[test]
+fn under_an_ended_context_nothing_is_done() {
+    let calls = || {
+        let (ctx, cancel) = context::with_cancel(&context::background());
+        cancel.cancel();
+        let over = Error::Cancelled;
+        let (mutex, lock, condvar) = (Mutex::new(1), RwLock::new(1), Condvar::new());
+        assert_eq!(mutex.lock_ctx(&ctx).err(), Some(over));
+        assert_eq!(lock.read_ctx(&ctx).err(), Some(over));
+        assert_eq!(lock.write_ctx(&ctx).err(), Some(over));
+        let (held, notified) = condvar.wait_ctx(mutex.lock().unwrap(), &ctx).unwrap();
+        assert_eq!((*held, notified), (1, Err(over)));
+        assert!(mutex.try_lock().is_err(), "not even unlocked");
+        let once = Once::new();
+        once.call_once(|| ());
+        assert_eq!(once.wait_ctx(&ctx), Err(over));
+        assert_eq!(OnceLock::from(5).wait_ctx(&ctx), Err(over));
+        assert_eq!(Barrier::new(1).wait_ctx(&ctx).err(), Some(over));
+        let semaphore = Semaphore::new(1);
+        assert_eq!(semaphore.acquire_ctx(&ctx).err(), Some(over));
+        assert_eq!(semaphore.available_permits(), 1);
+        let notify = Notify::new();
+        notify.notify_one();
+        assert_eq!(notify.notified_ctx(&ctx), Err(over));
+        assert!(notify.notified_timeout(Duration::ZERO), "the permit is still there");
+        assert_eq!(WaitGroup::new().wait_ctx(&ctx), Err(over));
+        let flights = SingleFlight::new();
+        assert_eq!(flights.run_ctx(&ctx, 1, || unreachable!("not run")), Err::<((), _), _>(over));
+        assert_eq!(gusty::time::sleep_ctx(&ctx, Duration::ZERO), Err(over));
+        let ended = gusty::spawn(|| 7);
+        until(|| ended.is_finished());
+        assert_eq!(ended.join_ctx(&ctx).unwrap_err().join().unwrap(), 7);
+    };
+    watched("under_an_ended_context_nothing_is_done", || {
+        calls();
+        gusty::spawn(calls).join().unwrap();
     });
 }
 

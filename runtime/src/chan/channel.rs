@@ -19,7 +19,6 @@
 //! of it. Direct moves happen after unlocking.
 
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::buffer::{Buffer, Ring};
 use super::late;
@@ -28,6 +27,7 @@ use crate::sched::claim::{CANCELLED, TIMED_OUT, Wait};
 use crate::sched::g::{GRef, WaitReason};
 use crate::sched::{park, ready};
 use crate::sys::lock::{SpinGuard, SpinLock};
+use crate::sys::shim::{AtomicBool, AtomicUsize, Ordering};
 use crate::wait::{self, Claimed, Node, OTHER, OUTCOME_SERVED, SERVED, Until, WaitQueue};
 
 /// The capacity that stands for "no bound".
@@ -63,7 +63,7 @@ pub(super) struct Channel<T> {
 }
 
 impl<T> Channel<T> {
-    pub(super) const fn new(capacity: usize) -> Channel<T> {
+    pub(super) fn new(capacity: usize) -> Channel<T> {
         Channel {
             state: SpinLock::new(State::new(capacity)),
             closed: AtomicBool::new(false),

@@ -12,9 +12,9 @@
 
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::channel::Channel;
+use crate::sys::shim::{AtomicBool, AtomicUsize, Ordering};
 
 /// A channel and its counts, in one allocation.
 pub(super) struct Shared<T> {
@@ -22,12 +22,17 @@ pub(super) struct Shared<T> {
     senders: AtomicUsize,
     receivers: AtomicUsize,
     side_gone: AtomicBool,
+    /// Who uses the memory, and who frees it.
+    #[cfg(loom)]
+    uses: loom::cell::UnsafeCell<()>,
 }
 
 impl<T> Deref for Shared<T> {
     type Target = Channel<T>;
     #[inline]
     fn deref(&self) -> &Channel<T> {
+        #[cfg(loom)]
+        self.uses.with(|_| ());
         &self.channel
     }
 }
@@ -40,6 +45,8 @@ impl<T> Shared<T> {
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),
             side_gone: AtomicBool::new(false),
+            #[cfg(loom)]
+            uses: loom::cell::UnsafeCell::new(()),
         })))
     }
 
@@ -90,6 +97,8 @@ impl<T> Shared<T> {
         // E2: the first side's swap publishes its use of the channel.
         if shared.side_gone.swap(true, Ordering::AcqRel) {
             // E2: the second side's swap has seen that.
+            #[cfg(loom)]
+            shared.uses.with_mut(|_| ());
             // SAFETY: from `allocate`; no shares are left (SH1).
             drop(unsafe { Box::from_raw(this.as_ptr()) });
         }

@@ -3,7 +3,7 @@
 //! Not here: the waits themselves (`channel`), the end of a context as an operation of a select
 //!   (`Context::done`).
 //!
-//! As everywhere, what can be done at once is done, even if the context has ended already.
+//! As everywhere, a context that has ended already is an error, whatever could be done at once.
 
 use std::fmt;
 
@@ -11,7 +11,6 @@ use super::channel::Outcome;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::context::{Context, Error};
-use crate::wait::Until;
 
 /// Why [`Sender::send_ctx`] did not send; the value comes back.
 ///
@@ -23,11 +22,11 @@ use crate::wait::Until;
 /// let (tx, rx) = bounded(0);
 /// assert_eq!(tx.send_ctx(&ctx, 7), Err(SendCtxError::Ended(7, Error::Cancelled)));
 /// drop(rx);
-/// assert_eq!(tx.send_ctx(&ctx, 7), Err(SendCtxError::Disconnected(7)));
+/// assert_eq!(tx.send_ctx(&context::background(), 7), Err(SendCtxError::Disconnected(7)));
 /// ```
 #[derive(PartialEq, Eq, Clone, Copy)]
 pub enum SendCtxError<T> {
-    /// The context ended without room in the buffer or a receiver.
+    /// The context ended before there was room in the buffer or a receiver.
     Ended(T, Error),
     /// The channel is closed or has no receivers.
     Disconnected(T),
@@ -43,33 +42,24 @@ pub enum SendCtxError<T> {
 /// let (tx, rx) = bounded::<u8>(0);
 /// assert_eq!(rx.recv_ctx(&ctx), Err(RecvCtxError::Ended(Error::Cancelled)));
 /// drop(tx);
-/// assert_eq!(rx.recv_ctx(&ctx), Err(RecvCtxError::Disconnected));
+/// assert_eq!(rx.recv_ctx(&context::background()), Err(RecvCtxError::Disconnected));
 /// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub enum RecvCtxError {
-    /// The context ended without a value.
+    /// The context ended before there was a value, or before the call.
     Ended(Error),
     /// Empty, and closed or without senders.
     Disconnected,
 }
 
-fn until(ctx: &Context) -> Until<'_> {
-    ctx.cancel().map_or(Until::FOREVER, Until::cancelled_by)
-}
-
-/// Why a wait for `ctx` was given up.
-fn ended(ctx: &Context) -> Error {
-    ctx.err().expect("what cancels a wait has ended")
-}
-
 impl<T> Sender<T> {
-    /// As [`send`](Sender::send), until `ctx` ends at the latest. If there is room, or a receiver,
-    /// the value is sent even if the context has ended already.
+    /// As [`send`](Sender::send), until `ctx` ends at the latest. If it has ended already nothing is
+    /// sent, even if there is room, or a receiver.
     ///
     /// In a select, the end of a context is [`Context::done`], from which nothing is received.
     ///
     /// # Errors
-    /// The context ended first, or the channel is closed or without receivers.
+    /// The context ended first, or before the call, or the channel is closed or without receivers.
     ///
     /// ```
     /// use gusty::{chan, context, go};
@@ -82,16 +72,21 @@ impl<T> Sender<T> {
     /// assert_eq!(error.into_inner(), 2);
     /// ```
     pub fn send_ctx(&self, ctx: &Context, value: T) -> Result<(), SendCtxError<T>> {
-        self.send_or_wait(value, until(ctx)).map_err(|(value, outcome)| match outcome {
-            Outcome::Cancelled => SendCtxError::Ended(value, ended(ctx)),
+        let until = match ctx.until() {
+            Ok(until) => until,
+            Err(error) => return Err(SendCtxError::Ended(value, error)),
+        };
+        self.send_or_wait(value, until).map_err(|(value, outcome)| match outcome {
+            Outcome::Cancelled => SendCtxError::Ended(value, ctx.ended()),
             _ => SendCtxError::Disconnected(value),
         })
     }
 }
 
 impl<T> Receiver<T> {
-    /// As [`recv`](Receiver::recv), until `ctx` ends at the latest. If there is a value it is
-    /// received, even if the context has ended already.
+    /// As [`recv`](Receiver::recv), until `ctx` ends at the latest. If it has ended already nothing
+    /// is received, even if there is a value: so a loop of receives ends with its context also if the
+    /// senders are faster.
     ///
     /// In a select, the end of a context is [`Context::done`], from which nothing is received:
     ///
@@ -109,7 +104,8 @@ impl<T> Receiver<T> {
     /// ```
     ///
     /// # Errors
-    /// The context ended first, or the channel is empty, and closed or without senders.
+    /// The context ended first, or before the call, or the channel is empty, and closed or without
+    /// senders.
     ///
     /// ```
     /// use gusty::{chan, context, go};
@@ -121,10 +117,12 @@ impl<T> Receiver<T> {
     /// assert!(rx.recv_ctx(&ctx).unwrap_err().is_cancelled());
     /// ```
     pub fn recv_ctx(&self, ctx: &Context) -> Result<T, RecvCtxError> {
-        self.recv_until(until(ctx)).map_err(|outcome| match outcome {
-            Outcome::Cancelled => RecvCtxError::Ended(ended(ctx)),
-            _ => RecvCtxError::Disconnected,
-        })
+        self.recv_until(ctx.until().map_err(RecvCtxError::Ended)?).map_err(
+            |outcome| match outcome {
+                Outcome::Cancelled => RecvCtxError::Ended(ctx.ended()),
+                _ => RecvCtxError::Disconnected,
+            },
+        )
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::error::{Cause, Error};
 use super::node::Node;
 use super::values::Values;
-use crate::wait::Cancel;
+use crate::wait::{Cancel, Until};
 
 /// Tells those who work for one request when to stop, and carries what belongs to the request.
 ///
@@ -72,6 +72,22 @@ impl Context {
     /// context or one above it. Takes time in proportion to the number of values. Never blocks.
     pub fn value<T: Any>(&self) -> Option<&T> {
         self.values.as_ref()?.find()
+    }
+
+    /// What ends a wait under this context; an error if it has ended already. This is where the rule
+    /// of all calls whose names end in `_ctx` is: under a context that has ended they do nothing,
+    /// even what would be possible at once. So a loop of them ends with its context, also if it never
+    /// has to wait.
+    pub(crate) fn until(&self) -> Result<Until<'_>, Error> {
+        match self.err() {
+            None => Ok(self.cancel().map_or(Until::FOREVER, Until::cancelled_by)),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Why a wait that only this context could end was ended.
+    pub(crate) fn ended(&self) -> Error {
+        self.err().expect("what ends waits has ended")
     }
 
     /// What a wait looks at besides its own end; `None` for a context that never ends.

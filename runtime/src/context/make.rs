@@ -44,9 +44,8 @@ pub struct CancelHandle {
 
 impl CancelHandle {
     /// Ends the context and all below it with [`Error::Cancelled`], and wakes those who wait for
-    /// that; does not wait for what they do. When this returns the context has ended, and so have
-    /// those below it, unless they are just being ended from elsewhere. If another call is about
-    /// to end this very context, parks for that moment.
+    /// that; does not wait for what they do. When this returns the context and all below it have
+    /// ended. If other calls are ending some of them at this moment, parks until they have.
     ///
     /// ```
     /// use gusty::context;

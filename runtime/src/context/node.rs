@@ -7,9 +7,12 @@
 //!   CX2  Ended in this order: `reason`, the channel of `done`, waits. So who was woken, or found
 //!        the channel closed, finds an error, and who finds an error finds the channel closed.
 //!   CX3  A node holds its parent, the parent has a weak reference in a slot; the node gives the
-//!        slot back when it ends or dies, whichever is first.
+//!        slot back when it has settled or dies, whichever is first.
 //!   CX4  Locks: a node's is taken alone, and nothing is allocated, dropped or woken under it.
 //!        Ending a tree and freeing one go without recursion: trees may be deep.
+//!   CX5  Whoever ends a node settles it once all below have ended, and waits before that for those
+//!        below that others are ending. Each waits for somebody who began further down, so there
+//!        are no circles; no code of users runs between the end and the settling.
 
 use std::any::Any;
 use std::mem;
@@ -20,10 +23,8 @@ use std::time::Instant;
 use super::error::Reason;
 use super::slots::{Room, Slots};
 use crate::sched::alarm::Alarm;
-use crate::sched::claim::Wait;
 use crate::sched::dormant::Dormant;
 use crate::sched::g::WaitReason;
-use crate::sched::park;
 use crate::sys::clock::Nanos;
 use crate::sys::lock::SpinLock;
 use crate::wait::{self, Cancel, Until};
@@ -51,9 +52,17 @@ struct State {
     alarm: Option<Alarm>,
 }
 
+/// What is left to do for a node that has ended.
+struct Ended {
+    children: Slots<Child>,
+    alarm: Option<Alarm>,
+}
+
 /// See the module.
 pub(super) struct Node {
     cancel: Cancel,
+    /// Fires when this node and all below have ended (CX5).
+    settled: Cancel,
     state: SpinLock<State>,
     /// CX1.
     reason: OnceLock<Reason>,
@@ -70,6 +79,7 @@ impl Node {
     pub(super) fn child(parent: Option<Arc<Node>>, deadline: Option<Instant>) -> Arc<Node> {
         let node = Arc::new(Node {
             cancel: Cancel::new(),
+            settled: Cancel::new(),
             state: SpinLock::new(State { children: Slots::new(), alarm: None }),
             reason: OnceLock::new(),
             done: OnceLock::new(),
@@ -163,56 +173,63 @@ impl Node {
         } // else it is dropped after the lock
     }
 
-    /// Ends this node and all below it. Who comes second waits until this node has ended for all to
-    /// see, but not until all below have.
+    /// Ends this node and all below it. When this returns all of them have ended, whoever ended
+    /// them (CX5).
     pub(super) fn end(&self, reason: Reason) {
-        let Some(children) = self.end_alone(&reason) else { return self.wait() };
-        self.leave_parent();
-        let mut levels = vec![children.into_iter()];
+        let Some(ended) = self.end_alone(&reason) else { return self.wait_settled() };
+        let mut alarms: Vec<_> = ended.alarm.into_iter().collect();
+        let (mut ours, mut others) = (Vec::new(), Vec::new());
+        let mut levels = vec![ended.children.into_iter()];
         while let Some(level) = levels.last_mut() {
             match level.next() {
                 Some(Child::Node(child)) => {
-                    if let Some(child) = child.upgrade()
-                        && let Some(children) = child.end_alone(&reason)
-                    {
-                        levels.push(children.into_iter());
+                    let Some(child) = child.upgrade() else { continue };
+                    match child.end_alone(&reason) {
+                        Some(ended) => {
+                            levels.push(ended.children.into_iter());
+                            alarms.extend(ended.alarm);
+                            ours.push(child);
+                        }
+                        None => others.push(child),
                     }
                 }
                 Some(Child::Start(dormant)) => dormant.start(),
                 None => drop(levels.pop()),
             }
         }
+        others.iter().for_each(|node| node.wait_settled()); // CX5
+        for node in &ours {
+            node.settled.fire();
+        }
+        self.settled.fire();
+        self.leave_parent(); // not before, so that an end from above waits
+        drop(alarms); // may run destructors of users, which find a settled context
     }
 
-    /// Ends this node; returns its children, which its caller has to end.
-    fn end_alone(&self, reason: &Reason) -> Option<Slots<Child>> {
+    /// Ends this node; returns what its caller has to care for, unless it had ended already.
+    fn end_alone(&self, reason: &Reason) -> Option<Ended> {
         let reason = reason.clone();
-        let (children, alarm) = {
+        let ended = {
             let mut state = self.state.lock();
             if self.reason.get().is_some() {
                 return None; // CX1
             }
             let set = self.reason.set(reason); // never waits: set under the lock only
             debug_assert!(set.is_ok());
-            (mem::replace(&mut state.children, Slots::new()), state.alarm.take())
+            let children = mem::replace(&mut state.children, Slots::new());
+            Ended { children, alarm: state.alarm.take() }
         };
         if let Some(done) = self.done.get() {
             done.close();
         }
         self.cancel.fire();
-        drop(alarm); // may run destructors of users, which find an ended context
-        Some(children)
+        Some(ended)
     }
 
-    /// Waits until the end, which has begun, is to be seen.
-    fn wait(&self) {
-        if !self.cancel.is_fired() {
-            let wait = Wait::new(park::current());
-            // SAFETY: the wait is in no queue; the call takes care of the cancel's.
-            unsafe {
-                let until = Until::cancelled_by(&self.cancel);
-                wait::park_queued(&wait, until, WaitReason::Context, || ());
-            }
+    /// Waits until all below have ended; the end of this node has begun.
+    fn wait_settled(&self) {
+        if !self.settled.is_fired() {
+            wait::pause(Until::cancelled_by(&self.settled), WaitReason::Context);
         }
     }
 

@@ -6,6 +6,7 @@
 //!        commit has made its last touch (`committed`).
 //!   FD2  The kernel's registration goes before the descriptor does (drop order: `close`, then io).
 //!   FD3  The poller's locks are taken in sections only (SN2 of `sys::section`).
+//!   FD4  The number stays open, and ours, as long as there is a handle: it may have been lent.
 //! Orderings
 //!   E1  commit: committed.store(Release) -> wait_ready: committed.load(Acquire)
 
@@ -177,6 +178,22 @@ impl<S: AsRawFd> Pollable<S> {
 
     pub(super) fn source(&self) -> &Source {
         &self.source
+    }
+
+    /// As `close`, and lets go of what the descriptor stands for, though handles are left: a socket
+    /// that leads nowhere takes its place (FD4). Calls that are on their way to the kernel fail there.
+    pub(super) fn let_go(&self) {
+        self.close(); // FD2
+        let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+        // SAFETY: no preconditions.
+        let nowhere = unsafe { libc::socket(libc::AF_INET, kind, 0) };
+        if nowhere >= 0 {
+            // SAFETY: our descriptor, which stays open (FD4), and the one just made.
+            unsafe {
+                libc::dup3(nowhere, self.io.as_raw_fd(), libc::O_CLOEXEC);
+                libc::close(nowhere);
+            }
+        } // else the last handle lets go
     }
 
     /// Ends the descriptor for everybody: those who wait on it get an error. It is closed when the

@@ -85,9 +85,10 @@ impl TcpListener {
         Ok(TcpListener(self.0.clone()))
     }
 
-    /// Stops listening for all handles; pending and later calls return an error.
+    /// Stops listening for all handles; pending and later calls return an error. Who connects from
+    /// now on is refused, whatever handles are left.
     pub fn close(&self) {
-        self.0.close();
+        self.0.let_go();
     }
 
     /// How long `accept` waits; `None` is forever, the default.
@@ -184,10 +185,12 @@ impl TcpStream {
         Ok(TcpStream(self.0.clone()))
     }
 
-    /// Ends the connection for all handles; pending and later calls return an error.
+    /// Ends the connection for all handles; pending and later calls return an error. The other side
+    /// learns of it at once, whatever handles are left.
     pub fn close(&self) {
         self.0.close(); // first: who waits is to find it closed, not at its end
-        let _ = self.0.io().shutdown(Shutdown::Both);
+        let _ = self.0.io().shutdown(Shutdown::Both); // for copies of the descriptor, too
+        self.0.let_go();
     }
 
     /// Shuts down one or both directions.

@@ -2,17 +2,10 @@
 //! Layer: L3 (blocking)
 
 use crate::context::{Context, Error};
-use crate::sys::clock::NEVER;
 use crate::wait::Until;
 
 /// Waits by `wait`, which says whether it was served, until `ctx` ends at the latest. A context
 /// that has ended already is an error even if there is nothing to wait for.
 pub(super) fn served(ctx: &Context, wait: impl FnOnce(Until<'_>) -> bool) -> Result<(), Error> {
-    if let Some(error) = ctx.err() {
-        return Err(error);
-    }
-    if wait(Until { deadline: NEVER, cancel: ctx.cancel() }) {
-        return Ok(());
-    }
-    Err(ctx.err().unwrap_or(Error::Cancelled))
+    if wait(ctx.until()?) { Ok(()) } else { Err(ctx.ended()) }
 }

@@ -141,6 +141,7 @@ mod tests {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
+    use loom::cell::UnsafeCell;
     use loom::sync::atomic::AtomicBool;
     use loom::sync::{Arc, Mutex, Notify};
 
@@ -202,15 +203,24 @@ mod loom_tests {
     fn loom_a_waiter_returns_after_the_last_done() {
         check(|| {
             let group = model();
+            let results = Arc::new([0, 0].map(UnsafeCell::new));
             assert!(group.word.add(2));
             let others: Vec<_> = (0..2)
-                .map(|_| {
-                    let group = group.clone();
-                    loom::thread::spawn(move || group.done())
+                .map(|i| {
+                    let (group, results) = (group.clone(), results.clone());
+                    loom::thread::spawn(move || {
+                        // SAFETY: read only after the `done`.
+                        results[i].with_mut(|result| unsafe { *result = 7 });
+                        group.done();
+                    })
                 })
                 .collect();
             group.wait();
             assert_eq!(group.word.counter(), 0);
+            for result in results.iter() {
+                // SAFETY: written before the `done` (E1).
+                assert_eq!(result.with(|result| unsafe { *result }), 7);
+            }
             others.into_iter().for_each(|other| other.join().unwrap());
         });
     }

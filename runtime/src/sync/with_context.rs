@@ -2,7 +2,7 @@
 //! Layer: L3 (blocking)
 //! Not here: the waits themselves; those with a timeout stand beside them.
 //!
-//! As everywhere, what can be had at once is had, even if the context has ended already.
+//! As everywhere, a context that has ended already is an error, even if there is nothing to wait for.
 
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
@@ -13,24 +13,15 @@ use super::once::Once;
 use super::once_lock::OnceLock;
 use super::rwlock::RwLock;
 use super::rwlock_guard::{RwLockReadGuard, RwLockWriteGuard};
+use super::until;
 use crate::context::{Context, Error};
-use crate::wait::Until;
-
-fn until(ctx: &Context) -> Until<'_> {
-    ctx.cancel().map_or(Until::FOREVER, Until::cancelled_by)
-}
-
-/// Why a wait for `ctx` was given up.
-fn ended(ctx: &Context) -> Error {
-    ctx.err().expect("nothing else ends the wait unserved")
-}
 
 /// Sorts apart "not in time" and "poisoned".
 fn locked<G>(ctx: &Context, result: TryLockResult<G>) -> Result<LockResult<G>, Error> {
     match result {
         Ok(guard) => Ok(Ok(guard)),
         Err(TryLockError::Poisoned(error)) => Ok(Err(error)),
-        Err(TryLockError::WouldBlock) => Err(ended(ctx)),
+        Err(TryLockError::WouldBlock) => Err(ctx.ended()),
     }
 }
 
@@ -39,7 +30,7 @@ impl<T: ?Sized> Mutex<T> {
     /// the mutex is just being handed over to it has it.
     ///
     /// # Errors
-    /// The context ended first. Within the `Ok`: as `lock`.
+    /// The context ended first, or before the call. Within the `Ok`: as `lock`.
     ///
     /// ```
     /// use gusty::{context, sync::Mutex};
@@ -51,7 +42,7 @@ impl<T: ?Sized> Mutex<T> {
     /// # drop(guard);
     /// ```
     pub fn lock_ctx(&self, ctx: &Context) -> Result<LockResult<MutexGuard<'_, T>>, Error> {
-        locked(ctx, self.lock_until(until(ctx)))
+        locked(ctx, self.lock_until(ctx.until()?))
     }
 }
 
@@ -59,7 +50,7 @@ impl<T: ?Sized> RwLock<T> {
     /// As [`read`](RwLock::read), until `ctx` ends at the latest.
     ///
     /// # Errors
-    /// The context ended first. Within the `Ok`: as `read`.
+    /// The context ended first, or before the call. Within the `Ok`: as `read`.
     ///
     /// ```
     /// use gusty::{context, sync::RwLock};
@@ -67,14 +58,14 @@ impl<T: ?Sized> RwLock<T> {
     /// assert_eq!(*lock.read_ctx(&context::background()).unwrap().unwrap(), 1);
     /// ```
     pub fn read_ctx(&self, ctx: &Context) -> Result<LockResult<RwLockReadGuard<'_, T>>, Error> {
-        locked(ctx, self.read_until(until(ctx)))
+        locked(ctx, self.read_until(ctx.until()?))
     }
 
     /// As [`write`](RwLock::write), until `ctx` ends at the latest. Readers that came meanwhile and
     /// had to wait for this writer get in when it gives up.
     ///
     /// # Errors
-    /// The context ended first. Within the `Ok`: as `write`.
+    /// The context ended first, or before the call. Within the `Ok`: as `write`.
     ///
     /// ```
     /// use gusty::{context, sync::RwLock};
@@ -83,7 +74,7 @@ impl<T: ?Sized> RwLock<T> {
     /// assert_eq!(lock.into_inner().unwrap(), 2);
     /// ```
     pub fn write_ctx(&self, ctx: &Context) -> Result<LockResult<RwLockWriteGuard<'_, T>>, Error> {
-        locked(ctx, self.write_until(until(ctx)))
+        locked(ctx, self.write_until(ctx.until()?))
     }
 }
 
@@ -94,7 +85,8 @@ impl Condvar {
     ///
     /// # Errors
     /// As [`wait`](Condvar::wait); the error holds what else would be returned. Beside the guard:
-    /// the context ended without a notification.
+    /// the context ended without a notification, or before the call: the mutex was not
+    /// unlocked then.
     ///
     /// ```
     /// use gusty::{context, sync::{Condvar, Mutex}};
@@ -110,8 +102,8 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         ctx: &Context,
     ) -> LockResult<(MutexGuard<'a, T>, Result<(), Error>)> {
-        let notified = self.wait_until(&guard, until(ctx));
-        condvar::with(guard.relocked(), if notified { Ok(()) } else { Err(ended(ctx)) })
+        let notified = until::served(ctx, |until| self.wait_until(&guard, until));
+        condvar::with(guard.relocked(), notified)
     }
 }
 
@@ -120,17 +112,17 @@ impl Barrier {
     /// as here.
     ///
     /// # Errors
-    /// The context ended before the round was complete.
+    /// The context ended before the round was complete, or before the call.
     ///
     /// ```
     /// use gusty::{context, sync::Barrier};
     /// let (ctx, cancel) = context::with_cancel(&context::background());
     /// cancel.cancel();
     /// assert!(Barrier::new(2).wait_ctx(&ctx).is_err());
-    /// assert!(Barrier::new(1).wait_ctx(&ctx).unwrap().is_leader());
+    /// assert!(Barrier::new(1).wait_ctx(&context::background()).unwrap().is_leader());
     /// ```
     pub fn wait_ctx(&self, ctx: &Context) -> Result<BarrierWaitResult, Error> {
-        self.wait_until(until(ctx)).ok_or_else(|| ended(ctx))
+        self.wait_until(ctx.until()?).ok_or_else(|| ctx.ended())
     }
 }
 
@@ -138,7 +130,7 @@ impl Once {
     /// As [`wait`](Once::wait), until `ctx` ends at the latest.
     ///
     /// # Errors
-    /// The context ended first.
+    /// The context ended first, or before the call.
     ///
     /// # Panics
     /// As [`wait`](Once::wait).
@@ -150,7 +142,7 @@ impl Once {
     /// assert!(Once::new().wait_ctx(&ctx).is_err());
     /// ```
     pub fn wait_ctx(&self, ctx: &Context) -> Result<(), Error> {
-        if self.wait_until(false, until(ctx)) { Ok(()) } else { Err(ended(ctx)) }
+        until::served(ctx, |until| self.wait_until(false, until))
     }
 }
 
@@ -158,16 +150,16 @@ impl<T> OnceLock<T> {
     /// As [`wait`](OnceLock::wait), until `ctx` ends at the latest.
     ///
     /// # Errors
-    /// The context ended first.
+    /// The context ended first, or before the call.
     ///
     /// ```
     /// use gusty::{context, sync::OnceLock};
     /// let (ctx, cancel) = context::with_cancel(&context::background());
     /// cancel.cancel();
     /// assert!(OnceLock::<u8>::new().wait_ctx(&ctx).is_err());
-    /// assert_eq!(OnceLock::from(5).wait_ctx(&ctx), Ok(&5));
+    /// assert_eq!(OnceLock::from(5).wait_ctx(&context::background()), Ok(&5));
     /// ```
     pub fn wait_ctx(&self, ctx: &Context) -> Result<&T, Error> {
-        self.wait_until(until(ctx)).ok_or_else(|| ended(ctx))
+        self.wait_until(ctx.until()?).ok_or_else(|| ctx.ended())
     }
 }

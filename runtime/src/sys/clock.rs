@@ -32,6 +32,7 @@ pub(crate) fn from_instant(at: Instant) -> Nanos {
 
 /// A free-running counter for gates such as "has it been some 50 us?", where 2x is near enough:
 /// about 8 ns to read against 25 ns for [`now`].
+#[cfg(not(loom))]
 #[inline(always)]
 pub(crate) fn cycles() -> u64 {
     crate::arch::cycles()

@@ -2,7 +2,6 @@
 //! Layer: L0 (machine)
 //! Not here: stacks (`stack`), instruction-set details (`arch`), scheduling.
 
-#[cfg(not(loom))]
 pub(crate) mod clock;
 #[cfg(not(loom))]
 pub(crate) mod cpu;
@@ -13,6 +12,9 @@ pub(crate) mod hold;
 #[cfg_attr(not(test), expect(dead_code, reason = "not all ways are used yet"))]
 pub(crate) mod kick;
 #[cfg(not(loom))]
+pub(crate) mod lock;
+#[cfg(loom)]
+#[path = "lock_model.rs"]
 pub(crate) mod lock;
 #[cfg(not(loom))]
 pub(crate) mod mask;
@@ -26,6 +28,9 @@ pub(crate) mod note;
 #[cfg(not(loom))]
 pub(crate) mod rand;
 #[cfg(not(loom))]
+pub(crate) mod section;
+#[cfg(loom)]
+#[path = "section_model.rs"]
 pub(crate) mod section;
 pub(crate) mod shim;
 #[cfg(not(loom))]

@@ -8,7 +8,6 @@
 
 use std::mem::ManuallyDrop;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::queue::{Node, SERVED, WaitQueue, wake_all};
 use crate::sched::claim::{CANCELLED, Wait};
@@ -17,6 +16,7 @@ use crate::sched::park;
 use crate::sys::clock::Nanos;
 use crate::sys::lock::SpinLock;
 use crate::sys::section::{self, Section};
+use crate::sys::shim::{AtomicBool, Ordering};
 
 /// See the module.
 pub(crate) struct Cancel {
@@ -25,13 +25,19 @@ pub(crate) struct Cancel {
 }
 
 impl Cancel {
-    pub(crate) const fn new() -> Cancel {
+    pub(crate) fn new() -> Cancel {
         Cancel { lock: SpinLock::new(WaitQueue::new()), fired: AtomicBool::new(false) }
     }
 
     #[inline]
     pub(crate) fn is_fired(&self) -> bool {
         self.fired.load(Ordering::Acquire) // E1
+    }
+
+    /// Nobody has left a node here.
+    #[cfg(all(test, loom))]
+    pub(super) fn is_unawaited(&self) -> bool {
+        self.lock.lock().is_empty()
     }
 
     /// Ends the waits of now and of later; true for the first call. The caller keeps the `Cancel`
@@ -90,7 +96,7 @@ pub(super) unsafe fn park_until(
     outcome
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::sched::claim::{FIRST_TOKEN, TIMED_OUT};

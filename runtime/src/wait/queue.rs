@@ -283,7 +283,7 @@ pub(crate) fn wake_all<T>(lock: &SpinLock<T>, mut pop: impl FnMut(&mut T) -> Opt
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::sched::claim::TIMED_OUT;
