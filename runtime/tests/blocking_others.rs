@@ -178,22 +178,66 @@ fn the_end_of_a_child_process() {
     });
 }
 
-/// Nobody ends a sleep early: the others get on while it lasts, or it comes back too soon.
+/// For ever, as far as this test is concerned, until a signal of ours ends them: but for that they
+/// would return something else.
 #[test]
-fn sleeps_of_libc_and_std() {
-    on_one_p("sleeps_of_libc_and_std", || {
-        const SLEEPS: [fn(); 3] = [
+fn sleeps_of_libc() {
+    extern "C" fn ends_the_sleep(_: libc::c_int) {}
+    on_one_p("sleeps_of_libc", || {
+        // SAFETY: an all-zero sigaction is valid, without SA_RESTART; the handler does nothing.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = ends_the_sleep as extern "C" fn(libc::c_int) as usize;
+            action.sa_flags = libc::SA_ONSTACK;
+            assert_eq!(libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()), 0);
+        }
+        static NAP: libc::timespec = libc::timespec { tv_sec: 1_000, tv_nsec: 0 };
+        const SLEEPS: [fn() -> libc::c_int; 4] = [
             // SAFETY: no preconditions.
-            || assert_eq!(unsafe { libc::usleep(200_000) }, 0, "{}", Error::last_os_error()),
-            || std::thread::sleep(Duration::from_millis(200)),
-            || {
-                let nap = libc::timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-                // SAFETY: a valid time, and nobody asks what is left.
-                let result = unsafe { libc::nanosleep(&raw const nap, std::ptr::null_mut()) };
-                assert_eq!(result, 0, "{}", Error::last_os_error());
-            },
+            || unsafe { libc::usleep(1_000_000_000) },
+            // SAFETY: a valid time, and nobody asks what is left.
+            || unsafe { libc::nanosleep(&raw const NAP, std::ptr::null_mut()) },
+            // SAFETY: no descriptors are passed.
+            || unsafe { libc::poll(std::ptr::null_mut(), 0, 1_000_000) },
+            // SAFETY: no preconditions.
+            || unsafe { libc::pause() },
         ];
-        SLEEPS.into_iter().for_each(|sleep| among_others(sleep, || {}));
+        for sleep in SLEEPS {
+            let sleeper = Arc::new(AtomicUsize::new(0));
+            let ours = sleeper.clone();
+            let block = move || {
+                // SAFETY: no preconditions.
+                ours.store(unsafe { libc::gettid() } as usize, Ordering::SeqCst);
+                assert_eq!(sleep(), -1);
+                assert_eq!(Error::last_os_error().raw_os_error(), Some(libc::EINTR));
+            };
+            among_others(block, move || {
+                let tid = sleeper.load(Ordering::SeqCst) as i32;
+                // SAFETY: a thread of this process, which sleeps; the signal is handled.
+                unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, libc::SIGUSR1) };
+            });
+        }
+    });
+}
+
+/// std goes on sleeping if it is woken too soon, so this one ends by itself, long after the others
+/// have got on.
+#[test]
+fn a_sleep_of_std() {
+    on_one_p("a_sleep_of_std", || {
+        let others = Others::new();
+        let state = Arc::new(AtomicUsize::new(0));
+        let theirs = state.clone();
+        let sleeper = spawn(move || {
+            theirs.store(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_secs(1));
+            theirs.store(2, Ordering::SeqCst);
+        });
+        until(|| state.load(Ordering::SeqCst) == 1);
+        others.spinners.run_on();
+        assert_eq!(state.load(Ordering::SeqCst), 1, "the P stayed with the sleeper");
+        sleeper.join().unwrap();
+        others.end();
     });
 }
 

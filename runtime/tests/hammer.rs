@@ -119,6 +119,7 @@ fn hammer(kick: &str) {
     let [calls, failed, short] =
         [&tally.calls, &tally.failed, &tally.short].map(|count| count.load(Ordering::Relaxed));
     let preemptions = metrics().preemptions - before;
+    println!(); // after what the harness has begun to print
     println!(
         "hammer: {kick}: {calls} calls, {failed} failed, {short} short; {preemptions} preemptions"
     );
