@@ -10,7 +10,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use slices::{SKIPPED, Spinners, preempted, sliced};
+use gusty::{spawn, yield_now};
+use slices::{SKIPPED, Spinners, sliced};
 
 /// Lets any process of this user attach, where only parents may.
 fn allow_tracers() {
@@ -27,6 +28,11 @@ fn text_of(output: &Output) -> String {
 fn is_refused(text: &str) -> bool {
     let refused = ["ptrace: ", "Could not attach", "Operation not permitted", "PTRACE_SEIZE"];
     refused.iter().any(|what| text.contains(what))
+}
+
+/// Beside those that only compute.
+fn others_run() {
+    (0..20).for_each(|_| spawn(yield_now).join().unwrap());
 }
 
 #[test]
@@ -46,9 +52,9 @@ fn gdb_comes_and_goes() {
                 return eprintln!("{SKIPPED}gdb may not attach");
             }
             // A goroutine that runs, whether in its own code or on its way to let others run.
-            assert!(text.contains("Spinners"), "{text}");
+            assert!(text.contains("spins"), "{text}");
             spinners.run_on();
-            preempted(20);
+            others_run();
         }
     });
 }
@@ -77,7 +83,7 @@ fn the_program_runs_on_under_gdb() {
         }
         assert!(text.matches("Breakpoint 1, ").count() >= 2, "{text}");
         spinners.run_on();
-        preempted(20);
+        others_run();
     });
 }
 
@@ -88,6 +94,8 @@ fn strace_comes_and_goes() {
         let spinners = Spinners::new(5);
         let mut strace = Command::new("strace");
         strace.args(["-f", "-p", &std::process::id().to_string()]);
+        // Stops at every call, and shows one of them.
+        strace.args(["-e", "trace=getppid", "-e", "signal=none"]);
         let Ok(mut strace) = strace.stdout(Stdio::null()).stderr(Stdio::piped()).spawn() else {
             return eprintln!("{SKIPPED}strace is not installed");
         };
@@ -117,12 +125,12 @@ fn strace_comes_and_goes() {
             _ = strace.wait();
             return eprintln!("{SKIPPED}strace may not attach");
         }
-        preempted(20);
+        others_run();
         // SAFETY: our child, which lives. It detaches and ends.
         unsafe { libc::kill(strace.id().cast_signed(), libc::SIGINT) };
         lines.for_each(drop);
         strace.wait().expect("our child");
         spinners.run_on();
-        preempted(20);
+        others_run();
     });
 }

@@ -57,7 +57,7 @@ fn sigurg_handled_before_the_runtime_starts() {
             if !gusty::runtime::features().tls.is_own() {
                 return; // nobody is stopped
             }
-            let spinners = Spinners::new(4);
+            let spinners = Spinners::new(6);
             preempted(20);
             assert_eq!(arrived(), 0, "kicks are not for the program");
             send_each(SIGURG, 20);
@@ -88,7 +88,7 @@ fn sigurg_handled_after_the_runtime_has_started() {
 fn sigalrm_of_a_timer() {
     everywhere("sigalrm_of_a_timer", || {
         handle(SIGALRM, libc::SA_RESTART);
-        let spinners = Spinners::new(4);
+        let spinners = Spinners::new(6);
         let every_ms = libc::timeval { tv_sec: 0, tv_usec: 1_000 };
         let timer = libc::itimerval { it_interval: every_ms, it_value: every_ms };
         // SAFETY: a valid time; then never. The signal is handled.
@@ -133,7 +133,7 @@ fn sigprof_of_a_profiler() {
                 let timer = libc::itimerval { it_interval: every_ms, it_value: every_ms };
                 assert_eq!(libc::setitimer(libc::ITIMER_PROF, &raw const timer, null_mut()), 0);
             }
-            let spinners = Spinners::new(4);
+            let spinners = Spinners::new(6);
             until(|| arrived() >= 20);
             spinners.run_on();
             // SAFETY: as above.

@@ -53,17 +53,21 @@ pub(crate) struct Spinners {
     handles: Vec<gusty::JoinHandle<()>>,
 }
 
+/// A name for debuggers to show.
+#[inline(never)]
+fn spins(stop: &AtomicBool, turns: &AtomicUsize) {
+    while !stop.load(Ordering::Relaxed) {
+        turns.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Spinners {
     pub(crate) fn new(count: usize) -> Spinners {
         let stop = Arc::new(AtomicBool::new(false));
         let turns: Arc<[AtomicUsize]> = (0..count).map(|_| AtomicUsize::new(0)).collect();
         let spin = |i: usize| {
             let (stop, turns) = (stop.clone(), turns.clone());
-            gusty::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    turns[i].fetch_add(1, Ordering::Relaxed);
-                }
-            })
+            gusty::spawn(move || spins(&stop, &turns[i]))
         };
         let handles = (0..count).map(spin).collect();
         Spinners { stop, turns, handles }
