@@ -48,14 +48,12 @@ impl Others {
         Others { spinners: Spinners::new(2), stop, turns, handles }
     }
 
-    /// Waits until every one of them has got on, several times.
+    /// Waits until every one of them has got on, twice: what it was about to do anyway does not count.
     fn run_on(&self) {
-        for _ in 0..5 {
-            let now = || self.turns.iter().map(|turns| turns.load(Ordering::Relaxed));
-            let before: Vec<usize> = now().collect();
-            until(|| now().zip(&before).all(|(now, before)| now > *before));
-            self.spinners.run_on();
-        }
+        let now = || self.turns.iter().map(|turns| turns.load(Ordering::Relaxed));
+        let before: Vec<usize> = now().collect();
+        until(|| now().zip(&before).all(|(now, before)| now > before + 1));
+        self.spinners.run_on();
     }
 
     fn end(self) {
