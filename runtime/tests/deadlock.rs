@@ -7,6 +7,8 @@
 use std::io::Read;
 use std::net::Ipv4Addr;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gusty::sync::{Mutex, WaitGroup};
@@ -58,6 +60,51 @@ const SCENARIOS: &[Scenario] = &[
         says: &["[sync.WaitGroup.wait]"],
     },
     Scenario { name: "a_park_without_unpark", run: gusty::park, says: &["[park]"] },
+    // Without any arms `select!` is refused; this is what is left of one.
+    Scenario {
+        name: "a_select_of_nothing_that_can_happen",
+        run: || {
+            let never = chan::never::<u8>();
+            gusty::select! {
+                recv(never) -> _ => unreachable!(),
+                recv(chan::never::<u16>()) -> _ => unreachable!(),
+            }
+        },
+        says: &["[select]", "tests/deadlock.rs"],
+    },
+    Scenario {
+        name: "main_waits_for_one_that_waits_for_it",
+        run: || {
+            let (tx, rx) = chan::bounded::<u8>(0);
+            let worker = gusty::Builder::new().name("worker").spawn(move || rx.recv());
+            let worker = worker.unwrap().join();
+            drop(tx);
+            assert!(worker.unwrap().is_err());
+        },
+        says: &["[join]", "\"worker\" [chan receive]", "tests/deadlock.rs"],
+    },
+    Scenario {
+        name: "many_wait_after_they_were_stopped_and_blocked",
+        run: || {
+            let begun = Arc::new(AtomicUsize::new(0));
+            let (_tx, rx) = chan::bounded::<()>(0);
+            for i in 0..20 {
+                let (begun, rx) = (begun.clone(), rx.clone());
+                go!(move || {
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    if i % 2 == 0 {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                    while begun.load(Ordering::Relaxed) < 20 {
+                        std::hint::spin_loop();
+                    }
+                    rx.recv()
+                });
+            }
+            gusty::park();
+        },
+        says: &["[park]", "[chan receive]"],
+    },
     Scenario {
         name: "after_timers_and_sockets_are_gone",
         run: || {
@@ -131,6 +178,70 @@ const SCENARIOS: &[Scenario] = &[
                 std::thread::sleep(Duration::from_millis(300));
                 tx.send(1).unwrap();
             });
+            assert_eq!(rx.recv(), Ok(1));
+        },
+        says: &[],
+    },
+    Scenario {
+        name: "an_announced_call_may_return",
+        run: || {
+            let (tx, rx) = chan::bounded(0);
+            go!(move || {
+                gusty::blocking(|| std::thread::sleep(Duration::from_millis(300)));
+                tx.send(1).unwrap();
+            });
+            assert_eq!(rx.recv(), Ok(1));
+        },
+        says: &[],
+    },
+    // Go counts who is in a system call as running, for how long it may be.
+    Scenario {
+        name: "a_call_that_never_returns_is_no_deadlock",
+        run: || {
+            go!(|| gusty::blocking(|| std::thread::park()));
+            go!(|| std::thread::park());
+            let (tx, rx) = chan::bounded::<()>(0);
+            go!(move || {
+                gusty::sleep(Duration::from_millis(300));
+                std::process::exit(0);
+            });
+            let _ = rx.recv();
+            drop(tx);
+        },
+        says: &[],
+    },
+    Scenario {
+        name: "a_locked_goroutine_in_a_call",
+        run: || {
+            let (tx, rx) = chan::bounded(0);
+            go!(move || {
+                gusty::lock_os_thread();
+                std::thread::sleep(Duration::from_millis(300));
+                tx.send(1).unwrap();
+            });
+            assert_eq!(rx.recv(), Ok(1));
+        },
+        says: &[],
+    },
+    Scenario {
+        name: "one_that_computes_for_long",
+        run: || {
+            let (tx, rx) = chan::bounded(0);
+            go!(move || {
+                let start = std::time::Instant::now();
+                while start.elapsed() < Duration::from_millis(300) {}
+                tx.send(1).unwrap();
+            });
+            assert_eq!(rx.recv(), Ok(1));
+        },
+        says: &[],
+    },
+    Scenario {
+        name: "a_function_is_due",
+        run: || {
+            let (tx, rx) = chan::bounded(0);
+            let send = move || tx.send(1).unwrap();
+            let _timer = gusty::time::after_func(Duration::from_millis(300), send);
             assert_eq!(rx.recv(), Ok(1));
         },
         says: &[],

@@ -20,6 +20,7 @@ cargo xtask <verb>
   test                             all tests in debug and release, the runtime's with 1 to 64 Ps
   loom                             the model checks
   stress [--minutes N] [--seed S]  the stress test (10 minutes; a seed repeats a run)
+  storm [--minutes N] [--seed S]   the storm of preemptions, likewise
   tidy                             layers, headers, invariants, sizes, words, manifests, links
   bench                            the whole benchmark suite
   help                             this
@@ -34,6 +35,7 @@ enum Verb {
     Test,
     Loom,
     Stress { minutes: u64, seed: Option<u64> },
+    Storm { minutes: u64, seed: Option<u64> },
     Tidy,
     Bench,
     Help,
@@ -58,6 +60,7 @@ fn perform(verb: &Verb, root: &Path) -> Result<bool, String> {
         Verb::Test => ci::run(&steps::tests(), root),
         Verb::Loom => ci::run(&[steps::loom()], root),
         Verb::Stress { minutes, seed } => ci::run(&[steps::stress(*minutes, *seed)], root),
+        Verb::Storm { minutes, seed } => ci::run(&[steps::storm(*minutes, *seed)], root),
         Verb::Tidy => tidy::run(root),
         Verb::Bench => ci::run(&[steps::bench()], root),
         Verb::Help => {
@@ -77,7 +80,12 @@ fn parse(args: &[&str]) -> Result<Verb, String> {
     let (verb, rest) = args.split_first().ok_or("no verb")?;
     let verb = match *verb {
         "ci" => return parse_ci(rest),
-        "stress" => return parse_stress(rest),
+        "stress" => {
+            return parse_minutes(rest).map(|(minutes, seed)| Verb::Stress { minutes, seed });
+        }
+        "storm" => {
+            return parse_minutes(rest).map(|(minutes, seed)| Verb::Storm { minutes, seed });
+        }
         "test" => Verb::Test,
         "loom" => Verb::Loom,
         "tidy" => Verb::Tidy,
@@ -102,17 +110,18 @@ fn parse_ci(args: &[&str]) -> Result<Verb, String> {
     Ok(Verb::Ci(selection))
 }
 
-fn parse_stress(args: &[&str]) -> Result<Verb, String> {
+/// `--minutes N` (10) and `--seed S`.
+fn parse_minutes(args: &[&str]) -> Result<(u64, Option<u64>), String> {
     let (mut minutes, mut seed) = (10, None);
     for pair in args.chunks(2) {
         let number = |text: &str| text.parse().map_err(|_| format!("`{text}` is not a number"));
         match *pair {
             ["--minutes", n] => minutes = number(n)?,
             ["--seed", n] => seed = Some(number(n)?),
-            _ => return Err("stress takes `--minutes N` and `--seed S`".to_owned()),
+            _ => return Err("takes `--minutes N` and `--seed S`".to_owned()),
         }
     }
-    Ok(Verb::Stress { minutes, seed })
+    Ok((minutes, seed))
 }
 
 #[cfg(test)]
@@ -126,13 +135,15 @@ mod tests {
         assert_eq!(parse(&["ci"]), Ok(Verb::Ci(Selection::default())));
         let stress = Verb::Stress { minutes: 2, seed: Some(7) };
         assert_eq!(parse(&["stress", "--seed", "7", "--minutes", "2"]), Ok(stress));
+        let storm = Verb::Storm { minutes: 10, seed: None };
+        assert_eq!(parse(&["storm"]), Ok(storm));
         assert_eq!(parse(&["tidy"]), Ok(Verb::Tidy));
     }
 
     #[test]
     fn bad_usage_is_named() {
         for args in
-            [&[][..], &["cii"], &["ci", "--only"], &["tidy", "x"], &["stress", "--minutes", "x"]]
+            [&[][..], &["cii"], &["ci", "--only"], &["tidy", "x"], &["storm", "--minutes", "x"]]
         {
             assert!(parse(args).is_err(), "{args:?}");
         }

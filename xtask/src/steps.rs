@@ -82,14 +82,25 @@ pub(crate) fn loom() -> Step {
 
 /// The stress test for so many minutes, with a seed of its own choosing if none is given.
 pub(crate) fn stress(minutes: u64, seed: Option<u64>) -> Step {
-    let limit = Duration::from_secs(minutes.saturating_mul(60)).saturating_add(LIMIT);
-    let mut run = Run::new("cargo test -p gusty --release --test stress -- --nocapture", limit)
-        .env("GUSTY_STRESS_SECS", minutes.saturating_mul(60).to_string())
-        .output(Output::Copy);
+    long("stress", "gusty", "GUSTY_STRESS", minutes, seed)
+}
+
+/// As [`stress`], the storm of preemptions.
+pub(crate) fn storm(minutes: u64, seed: Option<u64>) -> Step {
+    long("storm", "gusty-compat", "GUSTY_STORM", minutes, seed)
+}
+
+/// A test that runs for as long as it is told, by variables that begin with `prefix`.
+fn long(test: &'static str, package: &str, prefix: &str, minutes: u64, seed: Option<u64>) -> Step {
+    let seconds = minutes.saturating_mul(60);
+    let limit = Duration::from_secs(seconds).saturating_add(LIMIT);
+    let line = format!("cargo test -p {package} --release --test {test} -- --nocapture");
+    let mut run = Run::new(&line, limit).output(Output::Copy);
+    run = run.env(&format!("{prefix}_SECS"), seconds.to_string());
     if let Some(seed) = seed {
-        run = run.env("GUSTY_STRESS_SEED", seed.to_string());
+        run = run.env(&format!("{prefix}_SEED"), seed.to_string());
     }
-    Step { group: "stress", name: "stress".to_owned(), work: Work::Tests(run) }
+    Step { group: test, name: test.to_owned(), work: Work::Tests(run) }
 }
 
 /// The whole benchmark suite.
@@ -122,5 +133,7 @@ mod tests {
     fn stress_takes_any_number_of_minutes() {
         let Work::Tests(run) = stress(u64::MAX, Some(7)).work else { unreachable!() };
         assert!(run.to_string().contains("GUSTY_STRESS_SEED=7"));
+        let Work::Tests(run) = storm(2, None).work else { unreachable!() };
+        assert!(run.to_string().contains("GUSTY_STORM_SECS=120"), "{run}");
     }
 }
