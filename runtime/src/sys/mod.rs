@@ -7,6 +7,8 @@ pub(crate) mod clock;
 #[cfg(not(loom))]
 pub(crate) mod cpu;
 #[cfg(not(loom))]
+pub(crate) mod errno;
+#[cfg(not(loom))]
 pub(crate) mod futex;
 pub(crate) mod hold;
 #[cfg(not(loom))]
@@ -14,6 +16,8 @@ pub(crate) mod hold;
 pub(crate) mod kick;
 #[cfg(not(loom))]
 pub(crate) mod lock;
+#[cfg(not(loom))]
+pub(crate) mod map;
 #[cfg(not(loom))]
 pub(crate) mod mask;
 #[cfg(not(loom))]
@@ -30,6 +34,8 @@ pub(crate) mod section;
 pub(crate) mod shim;
 #[cfg(not(loom))]
 pub(crate) mod signal;
+#[cfg(not(loom))]
+pub(crate) mod sleep_lock;
 #[cfg(not(loom))]
 pub(crate) mod text;
 pub(crate) mod whereabouts;
