@@ -244,9 +244,18 @@ impl Poller {
         self.registry.deregister(&mut SourceFd(&fd))
     }
 
+    /// Makes slots for more descriptors, if it is time. Allocates; takes no lock.
+    ///
+    /// # Errors
+    /// `ENFILE` if there are as many as there can be.
+    pub fn make_room(&self) -> io::Result<()> {
+        let made = self.slots.make_room();
+        made.then_some(()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))
+    }
+
     /// A slot for a descriptor; `release` takes it back.
-    pub(crate) fn acquire(&self) -> io::Result<(Key, &Slot)> {
-        self.slots.acquire().ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))
+    pub(crate) fn acquire(&self) -> Option<(Key, &Slot)> {
+        self.slots.acquire()
     }
 
     pub(crate) fn release(&self, key: Key) {

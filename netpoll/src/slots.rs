@@ -57,12 +57,10 @@ impl Slots {
         Some(&self.buckets[bucket].get()?[offset])
     }
 
-    /// Takes a free slot, or makes one, and opens its gates. `None` if the indices have run out.
+    /// Takes a free slot and opens its gates. `None` if there is none: `make_room` helps. Allocates
+    /// nothing.
     pub(crate) fn acquire(&self) -> Option<(Key, &Slot)> {
-        let (index, slot) = match self.pop_free() {
-            Some(free) => free,
-            None => self.grow()?,
-        };
+        let (index, slot) = self.pop_free().or_else(|| self.unused())?;
         let generation = slot.read.open();
         let also = slot.write.open();
         debug_assert_eq!(generation, also); // SL3
@@ -88,20 +86,23 @@ impl Slots {
         })
     }
 
-    fn grow(&self) -> Option<(u32, &Slot)> {
-        let index = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                place(used).map(|_| used + 1)
-            })
-            .ok()?;
-        let (bucket, _) = place(index)?;
+    /// An index that nobody has had, if there is a slot for it.
+    fn unused(&self) -> Option<(u32, &Slot)> {
+        let (ok, err) = (Ordering::Relaxed, Ordering::Relaxed); // the bucket publishes its slots
+        let exists = |used| self.get(used).map(|_| used + 1);
+        let index = self.used.fetch_update(ok, err, exists).ok()?;
+        Some((index, self.get(index)?))
+    }
+
+    /// Makes slots for the next index that nobody has had, unless there are; false if the indices have
+    /// run out. Allocates: nobody waits for that, as it is outside of any lock.
+    pub(crate) fn make_room(&self) -> bool {
+        let Some((bucket, _)) = place(self.used.load(Ordering::Relaxed)) else { return false };
         if self.buckets[bucket].get().is_none() {
-            // Made outside of any lock: nobody waits for an allocation of somebody else's.
             let slots = (0..FIRST << bucket).map(|_| CachePadded::new(Slot::new())).collect();
             drop(self.buckets[bucket].set(slots)); // the loser of a race drops its own
         }
-        Some((index, self.get(index)?))
+        true
     }
 }
 
@@ -135,11 +136,18 @@ mod tests {
         assert_eq!(place(NONE), None);
     }
 
+    fn acquire(slots: &Slots) -> (Key, &Slot) {
+        slots.acquire().unwrap_or_else(|| {
+            assert!(slots.make_room());
+            slots.acquire().unwrap()
+        })
+    }
+
     #[test]
     fn a_released_slot_comes_back_with_another_generation() {
         let slots = Slots::new();
-        let (first, _) = slots.acquire().unwrap();
-        let (second, _) = slots.acquire().unwrap();
+        let (first, _) = acquire(&slots);
+        let (second, _) = acquire(&slots);
         assert_ne!(first.index, second.index);
         slots.release(first);
         slots.release(second);
@@ -152,8 +160,9 @@ mod tests {
     #[test]
     fn growing_keeps_slots_in_place() {
         let slots = Slots::new();
-        let (_, first) = slots.acquire().unwrap();
-        let keys: Vec<_> = (0..1000).map(|_| slots.acquire().unwrap().0).collect();
+        assert!(slots.acquire().is_none(), "room is made by who asks for it");
+        let (_, first) = acquire(&slots);
+        let keys: Vec<_> = (0..1000).map(|_| acquire(&slots).0).collect();
         assert!(std::ptr::eq(first, slots.get(0).unwrap()));
         assert_eq!(keys.last().unwrap().index, 1000);
         assert!(slots.get(5000).is_none(), "not made yet");

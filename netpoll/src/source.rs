@@ -43,10 +43,25 @@ impl Poller {
     /// registered already, `EBADF`, `ENOSPC` and `ENOMEM` as `epoll_ctl(2)` says; `ENFILE` if this
     /// poller has no slot left.
     pub fn register(&'static self, fd: RawFd) -> io::Result<Source> {
-        let (key, slot) = self.acquire()?;
+        loop {
+            self.make_room()?;
+            if let Some(source) = self.register_in_room(fd)? {
+                return Ok(source);
+            }
+        }
+    }
+
+    /// As [`register`](Poller::register), but allocates nothing: `None` if there is no slot for it, so
+    /// that [`make_room`](Poller::make_room) must be called (again). For callers that must not wait
+    /// for the allocator.
+    ///
+    /// # Errors
+    /// As `register`.
+    pub fn register_in_room(&'static self, fd: RawFd) -> io::Result<Option<Source>> {
+        let Some((key, slot)) = self.acquire() else { return Ok(None) };
         let source = Source { poller: self, slot, key, fd }; // SO1: gives the slot back on an error
         self.watch(fd, key)?;
-        Ok(source)
+        Ok(Some(source))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::builder::Builder;
 use crate::config;
 use crate::runtime;
 use crate::stack::SizeClass;
+use crate::sys::section;
 use crate::task::{JoinHandle, Settings, start};
 
 pub use gusty_macros::select_arms;
@@ -93,4 +94,12 @@ where
         Ok(handle) => handle,
         Err(error) => panic!("cannot spawn a goroutine: {error}"),
     }
+}
+
+/// In how many runtime sections the caller is; all of the runtime's locks are held in sections only.
+/// For tests that look at what is done in them. Two instructions, from anywhere: also from signal
+/// handlers, threads that the runtime knows nothing of, and before it has started.
+#[inline]
+pub fn section_depth() -> usize {
+    section::depth()
 }

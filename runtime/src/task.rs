@@ -21,6 +21,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::config;
 use crate::goroutine::Goroutine;
+use crate::sched::dormant::Dormant;
 use crate::sched::g::{
     G, GRef, INLINE_WORDS, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, OUTPUT_LIVE, Task,
     WaitReason,
@@ -304,12 +305,19 @@ impl<T> Drop for JoinHandle<T> {
     }
 }
 
+/// A goroutine that will call `waker`, tagged for `join`. It is made by who polls: the exit, which finds
+/// it, is in a section (RN4 of `sched::run`).
+#[track_caller]
+fn leave_waker(waker: Waker) -> usize {
+    Dormant::new(Location::caller(), move || waker.wake()).into_bits() | JOIN_WAKER
+}
+
 /// # Safety
-/// `tagged` was taken out of `join` and is a boxed waker.
-unsafe fn take_waker(tagged: usize) -> Box<Waker> {
+/// `tagged` was taken out of `join`, or not put there, and came from `leave_waker`.
+unsafe fn take_waker(tagged: usize) -> Dormant {
     debug_assert!(tagged & JOIN_WAKER != 0);
-    // SAFETY: stored by `poll` from a box; promised by the caller.
-    unsafe { Box::from_raw(std::ptr::with_exposed_provenance_mut(tagged & !JOIN_WAKER)) }
+    // SAFETY: promised by the caller.
+    unsafe { Dormant::from_bits(tagged & !JOIN_WAKER) }
 }
 
 impl<T> Future for JoinHandle<T> {
@@ -321,8 +329,7 @@ impl<T> Future for JoinHandle<T> {
         let join = &self.g.join;
         let mut seen = join.load(Ordering::Acquire); // E1
         if seen != JOIN_EXITED {
-            let boxed = Box::into_raw(Box::new(cx.waker().clone()));
-            let tagged = boxed.expose_provenance() | JOIN_WAKER;
+            let tagged = leave_waker(cx.waker().clone());
             let (ok, err) = (Ordering::AcqRel, Ordering::Acquire); // E1
             while seen != JOIN_EXITED {
                 match join.compare_exchange(seen, tagged, ok, err) {
@@ -336,7 +343,7 @@ impl<T> Future for JoinHandle<T> {
                 }
             }
             // SAFETY: not published.
-            drop(unsafe { Box::from_raw(boxed) });
+            drop(unsafe { take_waker(tagged) });
         }
         let task = self.g.task.get().expect("polled again after it was ready");
         let mut out = MaybeUninit::<Result<T>>::uninit();

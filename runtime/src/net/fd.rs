@@ -39,9 +39,12 @@ pub(super) struct Pollable<S: AsRawFd> {
 impl<S: AsRawFd> Pollable<S> {
     pub(super) fn new(io: S) -> io::Result<Pollable<S>> {
         lifecycle::ensure_started();
-        let source = {
+        let source = loop {
+            poll::make_room()?; // allocates: before the section
             let _section = Section::enter(); // FD3
-            ManuallyDrop::new(poll::register(io.as_raw_fd())?)
+            if let Some(source) = poll::register(io.as_raw_fd())? {
+                break ManuallyDrop::new(source);
+            }
         };
         let (read_timeout, write_timeout) = (AtomicU64::new(NEVER), AtomicU64::new(NEVER));
         Ok(Pollable { source, read_timeout, write_timeout, io })

@@ -60,7 +60,7 @@ pub(super) fn look() -> Look {
     }
     let sleeps = foreign::sleeps();
     let (mut goroutines, mut sleepers) = (0, 0);
-    gslab::for_each_quietly(|g| match (g.kind(), g.status()) {
+    gslab::for_each(|g| match (g.kind(), g.status()) {
         (GKind::Goroutine, GStatus::Waiting) => goroutines += 1,
         (GKind::Thread, GStatus::Waiting) if g.note.is_slept_on() => sleepers += 1,
         _ => {}

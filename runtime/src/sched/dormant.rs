@@ -65,10 +65,16 @@ impl Dormant {
     ) -> Dormant {
         const { assert!(size_of::<F>() <= INLINE_WORDS * 8 && align_of::<F>() <= 16) };
         lifecycle::ensure_started();
-        // A ticker that could not go on, or a deadline that could not be set, would be worse.
-        let _section = Section::enter_if_outside(); // RD3 of `ready`
-        let (g, id) =
-            spawn::try_header().unwrap_or_else(|_| (gslab::take_beyond_limit(), p::foreign_id()));
+        let header = {
+            let _section = Section::enter_if_outside(); // RD3 of `ready`
+            // A ticker that could not go on, or a deadline that could not be set, would be worse.
+            let beyond = |_| gslab::take_beyond_limit().map(|g| (g, p::foreign_id()));
+            spawn::try_header().or_else(beyond)
+        };
+        let (g, id) = header.unwrap_or_else(|errno| {
+            let error = std::io::Error::from_raw_os_error(errno);
+            panic!("no memory for a goroutine's header: {error}")
+        });
         let class = config::settings().stack;
         gslab::init(g, id, class.index(), 0, Typed::<F>::TASK, site);
         g.set_status(GStatus::Free); // not yet to be seen
@@ -88,6 +94,18 @@ impl Dormant {
     /// Gives the goroutine to whoever will queue it, or turn it back.
     pub(crate) fn into_g(self) -> GRef {
         ManuallyDrop::new(self).0
+    }
+
+    /// A word that `from_bits` turns back; its three lowest bits are 0.
+    pub(crate) fn into_bits(self) -> usize {
+        self.into_g().to_bits()
+    }
+
+    /// # Safety
+    /// `bits` came from `into_bits`, and is turned back once.
+    pub(crate) unsafe fn from_bits(bits: usize) -> Dormant {
+        // SAFETY: promised by the caller.
+        Dormant(unsafe { GRef::from_bits(bits) })
     }
 
     /// # Safety

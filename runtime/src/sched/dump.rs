@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use super::g::{GKind, GStatus};
 use super::global::SCHED;
 use super::gslab;
+use super::line::Line;
 use super::m;
 use super::p::NOBODY;
 use super::{threads, watch};
@@ -58,9 +59,9 @@ pub(crate) fn procs(text: &mut String) {
         let p = SCHED.p(i);
         let m_id = p.m_id.load(Ordering::Relaxed);
         let _ = if m_id == NOBODY {
-            writeln!(text, "P{i}: idle, queue {}", p.stealer.len())
+            writeln!(text, "P{i}: idle, queue {}", p.queued())
         } else {
-            writeln!(text, "P{i}: M{m_id}, queue {}", p.stealer.len())
+            writeln!(text, "P{i}: M{m_id}, queue {}", p.queued())
         };
     }
 }
@@ -69,13 +70,10 @@ pub(crate) fn procs(text: &mut String) {
 /// `detail`, `scheddetail`. Allocates nothing.
 pub(super) fn trace(since_start: Nanos, detail: bool) {
     let idle = SCHED.lock().idle();
-    let mut line = Line { bytes: [0; 4096], len: 0 };
+    let mut line = Line::<4096>::new();
     // What does not fit is cut off.
     let _ = write_trace(&mut line, since_start, detail, idle.ms, idle.need_spinning);
-    line.len = line.len.min(line.bytes.len() - 1);
-    line.bytes[line.len] = b'\n';
-    // SAFETY: initialised bytes. Should stderr be gone there is nobody to tell.
-    unsafe { libc::write(2, line.bytes.as_ptr().cast(), line.len + 1) };
+    line.print();
 }
 
 fn write_trace(
@@ -100,7 +98,7 @@ fn write_trace(
     let ps = || (0..SCHED.made()).map(|i| SCHED.p(i)).filter(|p| p.id < SCHED.procs());
     if !detail {
         out.write_str(" [")?;
-        ps().try_for_each(|p| write!(out, " {}", p.stealer.len()))?;
+        ps().try_for_each(|p| write!(out, " {}", p.queued()))?;
         out.write_str(" ] schedticks=[")?;
         ps().try_for_each(|p| write!(out, " {}", p.tick.load(Ordering::Relaxed)))?;
         return out.write_str(" ]");
@@ -108,7 +106,7 @@ fn write_trace(
     write!(out, " sysmonwait={}", u8::from(watch::is_asleep()))?;
     for p in ps() {
         let m_id = p.m_id.load(Ordering::Relaxed);
-        let (tick, queued) = (p.tick.load(Ordering::Relaxed), p.stealer.len());
+        let (tick, queued) = (p.tick.load(Ordering::Relaxed), p.queued());
         let timers = p.timers.lock().len();
         write!(out, "\n  P{}: status={}", p.id, u8::from(m_id != NOBODY))?;
         write!(out, " schedtick={tick} runqsize={queued} timerslen={timers} m=")?;
@@ -121,20 +119,4 @@ fn write_trace(
         }
     }
     Ok(())
-}
-
-/// Text in place.
-struct Line {
-    bytes: [u8; 4096],
-    len: usize,
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = &mut self.bytes[self.len..];
-        let fits = text.len().min(room.len());
-        room[..fits].copy_from_slice(&text.as_bytes()[..fits]);
-        self.len += fits;
-        if fits == text.len() { Ok(()) } else { Err(fmt::Error) }
-    }
 }

@@ -2,11 +2,12 @@
 //! Layer: L2 (sched)
 
 use std::fmt;
-use std::io::Write;
 
-/// Reports something the runtime cannot go on from, and aborts.
+use super::line;
+
+/// Reports something the runtime cannot go on from, and aborts. Anywhere: neither allocates nor locks.
 #[cold]
 pub(crate) fn fatal(message: fmt::Arguments<'_>) -> ! {
-    let _ = writeln!(std::io::stderr(), "gusty: fatal error: {message}");
+    line::print(format_args!("gusty: fatal error: {message}"));
     std::process::abort();
 }

@@ -114,15 +114,14 @@ fn global_batch(p: &'static P) -> Option<GRef> {
         return None;
     }
     let share = injector.len() / SCHED.procs() as usize + 1;
-    // SAFETY: this M owns `p` (P1); the borrow ends with this function.
-    let queue = unsafe { &p.owned().queue };
     if ready::migrating() {
         return global_one();
     }
     let mut batch = injector.take(share.min(QUEUE_MAX / 2));
     let first = batch.pop();
     while let Some(g) = batch.pop() {
-        queue.push(g);
+        // SAFETY: this M owns `p` (P1), whose queue is empty, and these are fewer (P3).
+        unsafe { p.push(g) };
     }
     first
 }

@@ -80,7 +80,10 @@ pub(crate) fn current() -> GRef {
 
 #[cold]
 fn make() -> GRef {
-    let g = gslab::take_for_thread();
+    let g = gslab::take_for_thread().unwrap_or_else(|errno| {
+        let error = std::io::Error::from_raw_os_error(errno);
+        panic!("no memory for a thread's header: {error}")
+    });
     g.set_kind(GKind::Thread);
     g.site.set(None);
     g.set_id(p::foreign_id());

@@ -143,13 +143,13 @@ pub(crate) struct Task {
     pub(crate) take_output: unsafe fn(&G, *mut ()),
 }
 
-/// `join` states; any other value is a waiter: a G pointer, or a boxed `Waker` tagged with WAKER.
+/// `join` states; any other value is a waiter: a parked G, or one tagged with WAKER.
 pub(crate) const JOIN_OPEN: usize = 0;
 /// Nobody will ask for the result.
 pub(crate) const JOIN_DETACHED: usize = 1;
 /// The goroutine has left its stack; the result is there.
 pub(crate) const JOIN_EXITED: usize = 2;
-/// Tag of a waiter that is a `Box<Waker>`.
+/// Tag of a waiter that is a dormant goroutine, which will wake a future.
 pub(crate) const JOIN_WAKER: usize = 4;
 
 /// The closure has returned or panicked and its result is stored: it must be taken or dropped.
@@ -160,6 +160,9 @@ pub(crate) const LIGHT: u8 = 2;
 pub(crate) const PINNED: u8 = 4;
 /// This header is beyond the limit on goroutines, for good (GS3 of `gslab`).
 pub(crate) const BEYOND_LIMIT: u8 = 8;
+
+/// Its handle went when the result was stored already: it begins once more, to drop what is left.
+pub(crate) const REVIVED: u8 = 16;
 
 /// The header: two cache lines. The second half is mostly the inline closure.
 #[repr(C, align(128))]
@@ -246,6 +249,13 @@ impl std::ops::Deref for GRef {
 }
 
 impl G {
+    /// Whether something is left that only user code, or what may free memory, can get rid of: such a
+    /// goroutine cannot just be freed on g0.
+    #[inline]
+    pub(crate) fn leaves_something(&self) -> bool {
+        self.flag(OUTPUT_LIVE) || !self.ext.load(Ordering::Relaxed).is_null() // the owner asks
+    }
+
     #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.id.load(Ordering::Relaxed)

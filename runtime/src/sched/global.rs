@@ -22,13 +22,17 @@ pub(crate) use crate::config::MAX_PROCS;
 
 /// Under the lock.
 pub(crate) struct State {
-    /// Idle Ps, last idled last.
-    pub(crate) idle_p: Vec<&'static P>,
+    /// Idle Ps, last idled first, and how many.
+    idle_p: *mut P,
+    idle_ps: usize,
     idle_m: *mut M,
     /// Ms that have goroutines of their own and no P (HM2), first in, first out.
     wanting: [*mut M; 2],
     /// Ps for which threads are to be made (MT2 of `threads`).
     wanted: *mut P,
+    wanted_ps: usize,
+    /// Threads that were made and have not come to `first_p` yet.
+    births: usize,
     /// Ms whose threads have ended.
     free_m: *mut M,
     /// How often a P was taken.
@@ -73,10 +77,13 @@ pub(crate) static SCHED: Sched = Sched {
     searchers: CachePadded::new(Searchers::new()),
     queue: CachePadded::new(GlobalQueue::new()),
     state: Mutex::new(State {
-        idle_p: Vec::new(),
+        idle_p: ptr::null_mut(),
+        idle_ps: 0,
         idle_m: ptr::null_mut(),
         wanting: [ptr::null_mut(); 2],
         wanted: ptr::null_mut(),
+        wanted_ps: 0,
+        births: 0,
         free_m: ptr::null_mut(),
         starts: 0,
         need_spinning: false,
@@ -87,8 +94,8 @@ pub(crate) static SCHED: Sched = Sched {
 /// What a new scheduler thread runs; set once at start, above this file in the order of layers.
 static M_ENTRY: OnceLock<MEntry> = OnceLock::new();
 
-/// The first P of the new thread's M, and whether it begins as a searcher.
-pub(crate) type MEntry = fn(&'static P, bool);
+/// See `run::m_main`.
+pub(crate) type MEntry = fn();
 
 impl Sched {
     /// The global queue.
@@ -132,10 +139,11 @@ impl Sched {
         unsafe { &*self.all[i].load(Ordering::Acquire) } // partner: `add_p`
     }
 
-    /// Makes the next P. Under the lock.
-    pub(crate) fn add_p(&self) -> &'static P {
+    /// Adds `p`, which was made for the place of the next. Under the lock.
+    pub(crate) fn add_p(&self, p: Box<P>) -> &'static P {
         let i = self.made.load(Ordering::Relaxed);
-        let p = Box::leak(Box::new(P::new(u32::try_from(i).expect("at most MAX_PROCS"))));
+        debug_assert_eq!(p.id as usize, i);
+        let p = Box::leak(p);
         self.all[i].store(p, Ordering::Release); // partner: `p`
         self.made.store(i + 1, Ordering::Release); // partner: `made`
         p
@@ -188,7 +196,7 @@ impl State {
     }
 
     pub(crate) fn has_p(&self) -> bool {
-        !self.idle_p.is_empty()
+        !self.idle_p.is_null()
     }
 
     /// The M that idled last: its caches and CPU are the warmest.
@@ -210,7 +218,7 @@ impl State {
             next = m.link.get();
         }
         let (starts, need_spinning) = (self.starts, self.need_spinning);
-        Idle { ps: self.idle_p.len(), ms, starts, need_spinning }
+        Idle { ps: self.idle_ps, ms, starts, need_spinning }
     }
 
     /// Takes `m` off the idle list; false if it is not there.
@@ -238,12 +246,36 @@ impl State {
         p.for_searcher.set(spinning);
         p.link.set(self.wanted);
         self.wanted = ptr::from_ref(p).cast_mut();
+        self.wanted_ps += 1;
+    }
+
+    /// An M that idles, and a P that it can have.
+    pub(crate) fn pop_m_for_wanted(&mut self) -> Option<(&'static M, &'static P, bool)> {
+        if self.wanted.is_null() {
+            return None;
+        }
+        let m = self.pop_m()?;
+        self.pop_wanted().map(|(p, spinning)| (m, p, spinning))
+    }
+
+    /// Whether a P waits for a thread that nobody has begun to make. If so, the caller does.
+    pub(crate) fn bear(&mut self) -> bool {
+        let more = self.wanted_ps > self.births;
+        self.births += usize::from(more);
+        more
+    }
+
+    /// What a thread that was made begins with, if nobody was faster.
+    pub(crate) fn first_p(&mut self) -> Option<(&'static P, bool)> {
+        self.births -= 1;
+        self.pop_wanted()
     }
 
     pub(crate) fn pop_wanted(&mut self) -> Option<(&'static P, bool)> {
         // SAFETY: null or a P, never freed (P2).
         let p = unsafe { self.wanted.as_ref() }?;
         self.wanted = p.link.get();
+        self.wanted_ps -= 1;
         Some((p, p.for_searcher.get()))
     }
 
@@ -276,13 +308,40 @@ impl State {
     pub(crate) fn push_p(&mut self, p: &'static P) {
         debug_assert!(p.id < SCHED.procs());
         p.m_id.store(NOBODY, Ordering::Relaxed); // under the lock
-        self.idle_p.push(p);
+        p.link.set(self.idle_p);
+        self.idle_p = ptr::from_ref(p).cast_mut();
+        self.idle_ps += 1;
         SCHED.searchers.idle_add();
+    }
+
+    /// Takes off the idle list, which is short or will be, the Ps that `gone` is true of; calls it for
+    /// each.
+    pub(crate) fn remove_ps(&mut self, mut gone: impl FnMut(&'static P) -> bool) {
+        let mut at: *mut P = ptr::null_mut();
+        let mut next = self.idle_p;
+        // SAFETY: null or a P, never freed (P2).
+        while let Some(p) = unsafe { next.as_ref() } {
+            next = p.link.get();
+            if !gone(p) {
+                at = ptr::from_ref(p).cast_mut();
+                continue;
+            }
+            // SAFETY: as above.
+            match unsafe { at.as_ref() } {
+                Some(before) => before.link.set(next),
+                None => self.idle_p = next,
+            }
+            self.idle_ps -= 1;
+            SCHED.searchers.idle_sub();
+        }
     }
 
     /// Takes the P that idled last. The caller calls `watch::p_runs` once the lock is released.
     pub(crate) fn pop_p(&mut self) -> Option<&'static P> {
-        let p = self.idle_p.pop()?;
+        // SAFETY: null or a P, never freed (P2).
+        let p = unsafe { self.idle_p.as_ref() }?;
+        self.idle_p = p.link.get();
+        self.idle_ps -= 1;
         self.starts += 1;
         p.m_id.store(SOMEBODY, Ordering::Relaxed); // before the caller's `watch::p_runs`
         SCHED.searchers.idle_sub();

@@ -6,6 +6,8 @@
 //!   GS2  A G in a free list is owned by that list's lock or P.
 //!   GS3  Headers beyond the limit have a list of their own, which goroutines that are spawned never
 //!        get any from: there are as many of them as were needed at once.
+//!   GS4  The first header of a slab is none: it links the slab to the one made before it. A slab is
+//!        complete before it is linked, and never unlinked.
 //!
 //! Headers are apart from the stacks so that a goroutine that has not run yet, or never parks,
 //! costs 128 bytes and no page of its own; slabs come straight from the kernel so that untouched
@@ -21,18 +23,20 @@ use crate::sys::lock::SpinLock;
 use crate::sys::mutex::Mutex;
 use crate::tls::{self, Level};
 
-/// Headers in a slab: 512 KiB.
+/// Room for headers in a slab: 512 KiB.
 const SLAB_HEADERS: usize = 4096;
 /// Headers moved between a P and the global list at a time, at most.
 const BATCH_MAX: usize = 32;
 
+#[derive(Clone, Copy)]
 struct Slabs {
-    bases: Vec<usize>,
-    /// Headers of the last slab handed out so far.
+    /// The newest; 0 before the first.
+    newest: usize,
+    /// Places of the newest slab that are taken, its link's among them.
     bump: usize,
 }
 
-static SLABS: Mutex<Slabs> = Mutex::new(Slabs { bases: Vec::new(), bump: SLAB_HEADERS });
+static SLABS: Mutex<Slabs> = Mutex::new(Slabs { newest: 0, bump: SLAB_HEADERS });
 static FREE: SpinLock<GList> = SpinLock::new(GList::new());
 /// GS3.
 static FREE_BEYOND: SpinLock<GList> = SpinLock::new(GList::new());
@@ -81,29 +85,22 @@ pub(crate) fn take(want: usize) -> Result<GList, NoHeader> {
     Ok(got)
 }
 
-/// A header for a plain thread: not counted against the limit on goroutines, nor refused by it.
-pub(crate) fn take_for_thread() -> GRef {
+/// A header for a plain thread: not counted against the limit on goroutines, nor refused by it. Or the
+/// kernel's error.
+pub(crate) fn take_for_thread() -> Result<GRef, i32> {
     let free = FREE.lock().pop();
     // Exempt and made under one lock: a spawn that looks at the limit sees both or neither.
     let mut slabs = SLABS.lock();
+    let g = free.map_or_else(|| mint(&mut slabs), Ok)?;
     LIMIT_EXEMPT.fetch_add(1, Ordering::Relaxed); // a counter
-    match free.map_or_else(|| mint(&mut slabs), Ok) {
-        Ok(g) => g,
-        Err(errno) => {
-            panic!("no memory for a thread's header: {}", std::io::Error::from_raw_os_error(errno))
-        }
-    }
+    Ok(g)
 }
 
-/// A header that the limit does not refuse (GS3).
+/// A header that the limit does not refuse (GS3). Or the kernel's error.
 #[cold]
-pub(crate) fn take_beyond_limit() -> GRef {
+pub(crate) fn take_beyond_limit() -> Result<GRef, i32> {
     let free = FREE_BEYOND.lock().pop();
-    free.unwrap_or_else(|| {
-        let g = take_for_thread();
-        g.set_flag(BEYOND_LIMIT, true);
-        g
-    })
+    free.map_or_else(|| take_for_thread().inspect(|g| g.set_flag(BEYOND_LIMIT, true)), Ok)
 }
 
 /// Takes back what `take_beyond_limit` gave.
@@ -144,10 +141,11 @@ fn refill(got: &mut GList, want: usize) -> Result<(), NoHeader> {
 fn mint(slabs: &mut Slabs) -> Result<GRef, i32> {
     if slabs.bump == SLAB_HEADERS {
         let base = map_slab()?;
-        slabs.bases.push(base);
-        slabs.bump = 0;
+        // SAFETY: the first place of a new slab (GS4).
+        unsafe { link_of(base).write(slabs.newest) };
+        *slabs = Slabs { newest: base, bump: 1 };
     }
-    let base = *slabs.bases.last().expect("a slab was just added");
+    let base = slabs.newest;
     let g = ptr::with_exposed_provenance_mut::<G>(base + slabs.bump * size_of::<G>());
     slabs.bump += 1;
     CREATED.fetch_add(1, Ordering::Relaxed); // under SLABS; readers only estimate
@@ -175,33 +173,24 @@ fn map_slab() -> Result<usize, i32> {
     Ok(base.expose_provenance())
 }
 
-/// As [`for_each`], without allocating; holds the slabs' lock meanwhile.
-pub(crate) fn for_each_quietly(mut f: impl FnMut(GRef)) {
-    let slabs = SLABS.lock();
-    for (i, base) in slabs.bases.iter().enumerate() {
-        let used = if i + 1 == slabs.bases.len() { slabs.bump } else { SLAB_HEADERS };
-        visit(*base, used, &mut f);
-    }
+/// The link of the slab at `base` (GS4).
+fn link_of(base: usize) -> *mut usize {
+    ptr::with_exposed_provenance_mut(base)
 }
 
-/// Calls `f` for every header ever handed out, free ones included. They may change meanwhile.
+/// Calls `f` for every header ever handed out, free ones included, outside of any lock. They may change
+/// meanwhile. Allocates nothing.
 pub(crate) fn for_each(mut f: impl FnMut(GRef)) {
-    let (bases, bump) = {
-        let slabs = SLABS.lock();
-        (slabs.bases.clone(), slabs.bump)
-    };
-    for (i, base) in bases.iter().enumerate() {
-        let used = if i + 1 == bases.len() { bump } else { SLAB_HEADERS };
-        visit(*base, used, &mut f);
-    }
-}
-
-/// The first `used` headers of the slab at `base`.
-fn visit(base: usize, used: usize, f: &mut impl FnMut(GRef)) {
-    for k in 0..used {
-        let g = ptr::with_exposed_provenance_mut::<G>(base + k * size_of::<G>());
-        // SAFETY: inside a slab, below its bump mark (GS1).
-        f(unsafe { GRef::from_ptr(g) }.expect("not null"));
+    let Slabs { newest: mut base, bump: mut used } = *SLABS.lock();
+    while base != 0 {
+        for k in 1..used {
+            let g = ptr::with_exposed_provenance_mut::<G>(base + k * size_of::<G>());
+            // SAFETY: inside a slab, below its bump mark (GS1).
+            f(unsafe { GRef::from_ptr(g) }.expect("not null"));
+        }
+        // SAFETY: a slab that was linked before, under the lock (GS4).
+        base = unsafe { link_of(base).read() };
+        used = SLAB_HEADERS;
     }
 }
 

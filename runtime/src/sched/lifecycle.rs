@@ -17,6 +17,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::global::SCHED;
+use super::p::P;
 use super::{
     comeback, fatal, gslab, hook, monitor, poll, preempt, ready, report, retake, run, threads,
 };
@@ -55,13 +56,13 @@ fn start() {
     preempt::init();
     section::on_notice(comeback::on_notice);
     SCHED.set_m_entry(run::m_main);
+    let made: Vec<_> = (0..settings.procs as u32).map(|i| Box::new(P::new(i))).collect();
     let mut state = SCHED.lock();
     SCHED.set_procs(u32::try_from(settings.procs).expect("at most MAX_PROCS")); // step 5
     let first_made = SCHED.made();
     debug_assert_eq!((first_made, threads::live()), (0, 0));
-    for _ in 0..settings.procs {
-        let p = SCHED.add_p();
-        state.push_p(p);
+    for p in made {
+        state.push_p(SCHED.add_p(p));
     }
     drop(state);
     if let Err(error) = monitor::start().and_then(|()| threads::start()) {

@@ -38,6 +38,7 @@ mod home;
 mod hook;
 mod idle;
 pub(crate) mod lifecycle;
+mod line;
 pub(crate) mod list;
 pub(crate) mod locked;
 pub(crate) mod m;

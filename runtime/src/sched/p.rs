@@ -5,8 +5,8 @@
 //!   P1  At most one M owns a P; it alone touches the fields marked "owner". Ownership moves under
 //!       the scheduler's lock or through a note.
 //!   P2  Ps are never freed; a retired P is empty and owned by nobody.
-//!   P3  The local queue holds at most `QUEUE_MAX` Gs, so crossbeam's buffer (64 slots at least)
-//!       never grows or shrinks: queue operations do not allocate.
+//!   P3  The local queue holds at most `QUEUE_MAX` Gs, for which there are slots: queue operations do
+//!       not allocate.
 //! Orderings
 //!   E1  set_next: swap(AcqRel) -> take_next: swap(AcqRel)   the G's fields are seen by its taker
 
@@ -14,19 +14,19 @@ use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use crossbeam_deque::{Stealer, Worker};
 use crossbeam_utils::CachePadded;
 
 use super::g::{G, GRef};
 use super::gslab;
 use super::list::GList;
+use crate::queue::local::{self, LocalQueue};
 use crate::stack::LocalCache;
 use crate::sys::clock::NEVER;
 use crate::sys::lock::SpinLock;
 use crate::timer::TimerHeap;
 
-/// Local queue bound (P3): crossbeam starts with 64 slots and doubles when they are full.
-pub(crate) const QUEUE_MAX: usize = 63;
+/// Local queue bound (P3).
+pub(crate) const QUEUE_MAX: usize = local::MOST - 1;
 /// Goroutine ids a P reserves at a time.
 const ID_BATCH: u64 = 16;
 
@@ -39,7 +39,6 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// What only the owner touches (P1).
 pub(crate) struct Owned {
-    pub(crate) queue: Worker<GRef>,
     pub(crate) stacks: LocalCache,
     free: GList,
     id_next: u64,
@@ -60,7 +59,8 @@ pub(crate) struct P {
     /// The G to run next, made ready by the one that runs: hot caches, shared slice. The owner
     /// sets it, anybody may take it.
     next: CachePadded<AtomicPtr<G>>,
-    pub(crate) stealer: Stealer<GRef>,
+    /// Bits of Gs. The owner fills it; anybody may steal.
+    queue: LocalQueue,
     pub(crate) timers: SpinLock<TimerHeap>,
     /// Earliest deadline in `timers`, NEVER if none; written under its lock, read without.
     pub(crate) timer_when: AtomicU64,
@@ -81,10 +81,7 @@ unsafe impl Send for P {}
 
 impl P {
     pub(crate) fn new(id: u32) -> P {
-        let queue = Worker::new_fifo();
-        let stealer = queue.stealer();
         let owned = Owned {
-            queue,
             stacks: LocalCache::new(crate::config::settings().stack),
             free: GList::new(),
             id_next: 0,
@@ -97,7 +94,7 @@ impl P {
             stacks_held: AtomicI64::new(0),
             looked: Cell::new(0),
             next: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
-            stealer,
+            queue: LocalQueue::new(),
             timers: SpinLock::new(TimerHeap::new()),
             timer_when: AtomicU64::new(NEVER),
             retired: Cell::new(false),
@@ -135,6 +132,41 @@ impl P {
         unsafe { GRef::from_ptr(g) }
     }
 
+    /// Appends to the local queue.
+    ///
+    /// # Safety
+    /// The caller's M owns this P (P1), and fewer than `QUEUE_MAX` are queued (P3).
+    #[inline]
+    pub(crate) unsafe fn push(&self, g: GRef) {
+        // SAFETY: promised by the caller.
+        unsafe { self.queue.push(g.to_bits()) };
+    }
+
+    /// Takes the head of the local queue.
+    ///
+    /// # Safety
+    /// The caller's M owns this P (P1).
+    #[inline]
+    pub(crate) unsafe fn pop(&self) -> Option<GRef> {
+        // SAFETY: promised by the caller; the words are Gs.
+        unsafe { self.queue.pop().map(|bits| GRef::from_bits(bits)) }
+    }
+
+    /// Takes the older half of another P's local queue: one to run, the others go to this one's.
+    ///
+    /// # Safety
+    /// The caller's M owns this P (P1), which is another one and whose local queue is empty.
+    pub(crate) unsafe fn steal_from(&self, victim: &P) -> Option<GRef> {
+        // SAFETY: promised by the caller; the words are Gs.
+        unsafe { victim.queue.steal(&self.queue, QUEUE_MAX / 2).map(|bits| GRef::from_bits(bits)) }
+    }
+
+    /// Length of the local queue. From elsewhere: an observation.
+    #[inline]
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Counts a stack as bound (1) or given back (-1). Owner only, so no read-modify-write.
     #[inline]
     pub(crate) fn count_stack(&self, by: i64) {
@@ -149,7 +181,7 @@ impl P {
 
     /// Whether a thief would find anything here. Exact only after a fence.
     pub(crate) fn has_work(&self) -> bool {
-        !self.next.load(Ordering::Acquire).is_null() || !self.stealer.is_empty() // E1
+        !self.next.load(Ordering::Acquire).is_null() || !self.queue.is_empty() // E1
     }
 }
 

@@ -87,8 +87,8 @@ pub(crate) fn local(p: &'static P) -> Option<GRef> {
 /// The head of the local queue.
 #[inline]
 pub(crate) fn queued(p: &'static P) -> Option<GRef> {
-    // SAFETY: only called on the M that owns P (P1); the borrow ends here.
-    let g = unsafe { p.owned() }.queue.pop()?;
+    // SAFETY: only called on the M that owns P (P1).
+    let g = unsafe { p.pop() }?;
     arch::prefetch(g.sp.get());
     Some(g)
 }

@@ -59,9 +59,14 @@ fn poller() -> &'static Poller {
     POLLER.get().expect("made at the start")
 }
 
-/// Registers a descriptor for edges of both directions.
-pub(crate) fn register(fd: RawFd) -> io::Result<Source> {
-    poller().register(fd)
+/// Makes room for another descriptor, if it is time. Allocates.
+pub(crate) fn make_room() -> io::Result<()> {
+    poller().make_room()
+}
+
+/// Registers a descriptor for edges of both directions; `None` if there is no room. In a section.
+pub(crate) fn register(fd: RawFd) -> io::Result<Option<Source>> {
+    poller().register_in_room(fd)
 }
 
 /// Forgets the descriptor of `source`; those who wait on it are the caller's to make ready, and

@@ -83,16 +83,16 @@ pub(crate) fn push_global(g: GRef) {
 /// queue first. Wakes nobody. The caller's M owns `p`.
 #[inline]
 pub(crate) fn push_local(p: &'static P, g: GRef) {
-    // SAFETY: the caller's M owns P; the borrow ends with this function.
-    let queue = unsafe { &p.owned().queue };
-    if queue.len() >= QUEUE_MAX {
+    if p.queued() >= QUEUE_MAX {
         for _ in 0..QUEUE_MAX / 2 {
-            if let Some(old) = queue.pop() {
+            // SAFETY: the caller's M owns P.
+            if let Some(old) = unsafe { p.pop() } {
                 SCHED.injector().push(old);
             }
         }
     }
-    queue.push(g);
+    // SAFETY: the caller's M owns P, and there is room (P3).
+    unsafe { p.push(g) };
 }
 
 /// Queues a G that yields: behind the others of this P, or, if there are none, behind those in the

@@ -20,7 +20,8 @@ pub(crate) fn retire(p: &'static P) {
     if let Some(g) = p.take_next() {
         SCHED.injector().push(g);
     }
-    while let Some(g) = owned.queue.pop() {
+    // SAFETY: as above.
+    while let Some(g) = unsafe { p.pop() } {
         SCHED.injector().push(g);
     }
     owned.drain_caches();

@@ -9,19 +9,22 @@
 //!        when nothing refers to it any more, which is after `body` has called `finish`.
 //!   RN3  The message that g0 receives is 0 from an exit and a hand-over from a park; what it
 //!        sends is always 0.
+//!   RN4  Once a goroutine has entered its last section nothing is allocated or freed for it (SN3 of
+//!        `sys::section`): its Ext goes before, if the handle has gone by then; a handle that goes
+//!        later has it begin once more, for that and for the destructor of its result.
 //! Orderings
 //!   E1  exited: join.swap(EXITED, Release) -> JoinHandle: join.load(Acquire)
 //!       (partner: task.rs)
 
 use std::sync::atomic::Ordering;
 
+use super::dormant::Dormant;
 use super::g::{
-    GRef, GStatus, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, LIGHT, OUTPUT_LIVE,
+    GRef, GStatus, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, LIGHT, OUTPUT_LIVE, REVIVED,
 };
 use super::global::SCHED;
 use super::m::{self, M};
 use super::metrics;
-use super::p::P;
 use super::park;
 use super::pick;
 use super::ready;
@@ -33,17 +36,15 @@ use crate::sys::section;
 use crate::sys::signal::AltStack;
 use crate::tls;
 
-/// Body of a scheduler thread, which begins with the P `p`.
-pub(crate) fn m_main(p: &'static P, spinning: bool) {
+/// Body of a scheduler thread. It has no P before it has done all that allocates (MT2 of `threads`).
+pub(crate) fn m_main() {
     let m = m::adopt(threads::rung(), |fits| SCHED.lock().pop_free_m(fits));
     mask::adopt();
     let alt_stack = AltStack::install();
     if let Err(error) = &alt_stack {
         fatal::fatal(format_args!("no signal stack for a scheduler thread: {error}"));
     }
-    m.set_p(Some(p));
-    m.spinning.set(spinning);
-    let _keep = alt_stack;
+    threads::begin(m);
     while let Some(g) = next(m) {
         idle::stop_spinning(m);
         match g.bound_m() {
@@ -151,8 +152,14 @@ unsafe extern "C" fn body(g: usize) -> Exit {
         // SAFETY: nothing else runs on this word now; what it held is of the goroutine before.
         unsafe { section::set_depth(0) };
         run_task(g);
-        // SAFETY: the bottom of this stack.
-        unsafe { own::end(stack) };
+        // SAFETY: the bottom of this stack; RN4: what follows uses no thread-locals that these clean.
+        unsafe {
+            own::end(stack);
+            if spawn::sheds(g) {
+                own::end(stack); // of the allocator
+            }
+            own::renew(stack);
+        }
         debug_assert_eq!(section::depth(), 0, "a section was not left");
         section::enter(); // for good: the next goroutine on this stack begins outside again
         let m = m::current().expect("goroutines run on Ms");
@@ -161,11 +168,6 @@ unsafe extern "C" fn body(g: usize) -> Exit {
         m.set_cur(None);
         pinned::leave(g, m);
         finish(g);
-        // SAFETY: the bottom of this stack; `finish` may have used thread-locals.
-        unsafe {
-            own::end(stack);
-            own::renew(stack);
-        }
         match heir(m, stack, light) {
             Some(next) => g = next,
             None => break m,
@@ -184,6 +186,8 @@ fn run_task(g: GRef) {
         // SAFETY: the G was revived for this by `finish`.
         unsafe { (task.drop_output)(&g) };
         g.set_flag(OUTPUT_LIVE, false);
+    } else if g.flag(REVIVED) {
+        // For its Ext.
     } else {
         // SAFETY: first run of a spawned G.
         unsafe { (task.run)(&g) };
@@ -232,8 +236,9 @@ fn finish(g: GRef) {
         // E1
         JOIN_OPEN => {}
         JOIN_DETACHED => {
-            if g.flag(OUTPUT_LIVE) {
-                // Detached after the result was stored: its destructor needs a goroutine (RN1).
+            if g.leaves_something() {
+                // Detached after the result was stored: that needs a goroutine (RN1, RN4).
+                g.set_flag(REVIVED, true);
                 g.join.store(JOIN_DETACHED, Ordering::Relaxed); // ours alone now
                 g.set_status(GStatus::Runnable);
                 ready::make_next(g);
@@ -241,7 +246,10 @@ fn finish(g: GRef) {
                 spawn::free(g);
             }
         }
-        waiter if waiter & JOIN_WAKER != 0 => spawn::wake_later(waiter),
+        // SAFETY: `poll` left a dormant goroutine, and the exchange has taken it out.
+        waker if waker & JOIN_WAKER != 0 => {
+            unsafe { Dormant::from_bits(waker & !JOIN_WAKER) }.start()
+        }
         // SAFETY: the only other values are parked joiners, who wait for exactly this.
         waiter => ready::ready(unsafe { GRef::from_bits(waiter) }),
     }

@@ -5,18 +5,17 @@
 //!   SP1  A header is freed once, by whoever comes second: the exit or the dropped handle.
 
 use std::panic::Location;
-use std::task::Waker;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::ext::Ext;
-use super::g::{BEYOND_LIMIT, G, GRef, GStatus, JOIN_WAKER, Task};
+use super::g::{BEYOND_LIMIT, G, GRef, GStatus, JOIN_DETACHED, Task};
 use super::gslab::{self, NoHeader};
 use super::list::GList;
 use super::m;
 use super::p;
 use super::park;
 use super::ready;
-use crate::config;
 use crate::stack::SizeClass;
 use crate::sys::clock;
 use crate::sys::section::Section;
@@ -88,7 +87,7 @@ fn may_wait() -> bool {
     m::current().is_none_or(|m| m.cur().is_some())
 }
 
-/// Gives a header back (SP1).
+/// Gives a header back (SP1). Frees an Ext, so not in a section if there may be one.
 #[inline]
 pub(crate) fn free(g: GRef) {
     g.drop_ext();
@@ -108,35 +107,15 @@ pub(crate) fn free(g: GRef) {
     }
 }
 
-/// Wakes a future that polls a join handle. Wakers are user code, which g0 may not run (RN1 of
-/// `run`), so a goroutine does it.
-#[cold]
-pub(crate) fn wake_later(tagged: usize) {
-    unsafe fn run(g: &G) {
-        // SAFETY: `fill` below stored the boxed waker's address.
-        let waker = unsafe {
-            let bits = (*g.inline.get())[0].assume_init();
-            Box::from_raw(std::ptr::with_exposed_provenance_mut::<Waker>(bits as usize))
-        };
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
-        // Nobody joins this goroutine: it is born detached.
+/// Frees the Ext of a goroutine that has run, if nobody can ask for it any more; true if it did.
+#[inline]
+pub(super) fn sheds(g: GRef) -> bool {
+    if g.ext.load(Ordering::Relaxed).is_null() {
+        return false; // nobody else may make one, if it is detached; else that one's handle frees it
     }
-    unsafe fn nothing(_: &G) {}
-    unsafe fn take(_: &G, _: *mut ()) {}
-    static TASK: Task = Task { run, drop_output: nothing, take_output: take };
-
-    let bits = (tagged & !JOIN_WAKER) as u64;
-    let made = spawn(&TASK, config::settings().stack, 0, None, Location::caller(), |g| {
-        // SAFETY: a header that nobody else has yet (G2).
-        unsafe { (*g.inline.get())[0].write(bits) };
-        g.join.store(super::g::JOIN_DETACHED, std::sync::atomic::Ordering::Relaxed); // not shared
-    });
-    if made.is_err() {
-        // At the limit a thread does it: a lost wake-up would be a hang.
-        std::thread::spawn(move || {
-            // SAFETY: the box that the handle registered, given up to us.
-            unsafe { Box::from_raw(std::ptr::with_exposed_provenance_mut::<Waker>(bits as usize)) }
-                .wake();
-        });
+    let detached = g.join.load(Ordering::Acquire) == JOIN_DETACHED; // partner: JoinHandle's drop
+    if detached {
+        g.drop_ext();
     }
+    detached
 }

@@ -13,13 +13,13 @@
 //! another one ends. If no goroutine holds a stack, none will ever come back: that is fatal.
 
 use std::fmt::Display;
-use std::io::Write;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fatal;
 use super::g::GRef;
 use super::global::SCHED;
+use super::line;
 use super::list::GList;
 use super::ready;
 use crate::sys::lock::SpinLock;
@@ -43,10 +43,9 @@ pub(crate) fn add(g: GRef, error: &dyn Display) {
     COUNT.fetch_add(1, Ordering::Relaxed); // ordered by the fence
     store_load_fence(); // E1
     WARNED.call_once(|| {
-        let _ = writeln!(
-            std::io::stderr(),
+        line::print(format_args!(
             "gusty: no stack for goroutine {id}: {error}; it starts when another one has ended"
-        );
+        ));
     });
 }
 

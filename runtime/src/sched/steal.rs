@@ -7,12 +7,10 @@
 //! Source: Go's stealWork; the order by a random start and a random stride coprime to the number
 //!   of Ps, which visits every P once.
 
-use crossbeam_deque::Steal;
-
 use super::g::GRef;
 use super::global::SCHED;
 use super::m::M;
-use super::p::{P, QUEUE_MAX};
+use super::p::P;
 
 const PASSES: u32 = 3;
 
@@ -36,16 +34,9 @@ pub(crate) fn steal(m: &'static M, p: &'static P) -> Option<GRef> {
 }
 
 fn steal_from(victim: &'static P, p: &'static P, next_too: bool) -> Option<GRef> {
-    // SAFETY: this M owns `p` (P1); the borrow ends with this function.
-    let queue = unsafe { &p.owned().queue };
-    loop {
-        match victim.stealer.steal_batch_with_limit_and_pop(queue, QUEUE_MAX / 2) {
-            Steal::Success(g) => return Some(g),
-            Steal::Retry => {}
-            Steal::Empty => break,
-        }
-    }
-    if next_too { victim.take_next() } else { None }
+    // SAFETY: this M owns `p` (P1), which is another P and whose queue is empty.
+    let stolen = unsafe { p.steal_from(victim) };
+    stolen.or_else(|| if next_too { victim.take_next() } else { None })
 }
 
 /// The first number at or above `start`, wrapping within `1..=n`, that is coprime to `n`.

@@ -4,8 +4,9 @@
 //! Invariants
 //!   MT1  Threads are made by one thread of its own, the spawner: making one allocates, and whoever
 //!        needs an M may be in a runtime section, or the watchdog.
-//!   MT2  A P that waits for a new thread is on the list of wanted Ms, owned by nobody else. An M
-//!        that is about to idle takes it from there.
+//!   MT2  A P that waits for a new thread is on the list of wanted Ms, owned by nobody else, until a
+//!        new thread has done all that allocates, or an M that is about to idle comes by: so no P
+//!        waits for the allocator. As many threads are being made as Ps wait, not more.
 //!   MT3  `LIVE` counts threads from before they are made until after they have left every list.
 //!   MT4  A thread ends only on g0, without a P, taken off the idle list by itself, and after the
 //!        watchdog has looked away (M5 of `m`). Its M is used again by a later thread, unless
@@ -20,7 +21,6 @@ use super::fatal;
 use super::global::SCHED;
 use super::m::M;
 use super::metrics;
-use super::p::P;
 use crate::config;
 use crate::sys::kick::Rung;
 use crate::sys::note::Note;
@@ -76,18 +76,29 @@ pub(crate) fn want() {
 fn serve() {
     loop {
         let mut state = SCHED.lock();
-        let Some((p, spinning)) = state.pop_wanted() else { return };
-        let idle = state.pop_m();
-        drop(state);
-        match idle {
-            Some(m) => m.start(p, spinning),
-            None => make(p, spinning),
+        if let Some((m, p, spinning)) = state.pop_m_for_wanted() {
+            drop(state);
+            m.start(p, spinning);
+        } else if state.bear() {
+            drop(state);
+            make();
+        } else {
+            return;
         }
     }
 }
 
+/// The new thread's M gets its first P, unless there is none for it any more (MT2).
+pub(crate) fn begin(m: &'static M) {
+    let first = SCHED.lock().first_p();
+    if let Some((p, spinning)) = first {
+        m.set_p(Some(p));
+        m.spinning.set(spinning);
+    }
+}
+
 /// MT1.
-fn make(p: &'static P, spinning: bool) {
+fn make() {
     let most = config::settings().max_threads;
     if LIVE.fetch_add(1, Ordering::Relaxed) >= most {
         // MT3
@@ -101,7 +112,7 @@ fn make(p: &'static P, spinning: bool) {
         let builder = std::thread::Builder::new()
             .name(format!("gusty-m{}", live()))
             .stack_size(G0_STACK_BYTES);
-        match builder.spawn(move || (SCHED.m_entry())(p, spinning)) {
+        match builder.spawn(|| (SCHED.m_entry())()) {
             Ok(_) => return metrics::THREADS_STARTED.add(),
             Err(error) if refused == TRIES => fatal::fatal(format_args!(
                 "thread exhaustion: the system starts no thread for the scheduler ({error}); \

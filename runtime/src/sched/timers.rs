@@ -20,6 +20,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::claim::{TIMED_OUT, Wait};
+use super::fatal;
 use super::g::GRef;
 use super::global::SCHED;
 use super::list::GList;
@@ -27,6 +28,7 @@ use super::m::{self, M};
 use super::p::P;
 use super::poll;
 use crate::sys::clock::{NEVER, Nanos};
+use crate::sys::errno::Errno;
 use crate::sys::lock::SpinGuard;
 use crate::sys::section::Section;
 use crate::timer::{Storage, TimerHeap, TimerNode};
@@ -136,7 +138,8 @@ impl<'a> Timed<'a> {
     }
 }
 
-/// The heap's lock, with room for `more` timers; growth happens outside it (LK1 of `sys::lock`).
+/// The heap's lock, with room for `more` timers. Room is made and given back outside of the lock (LK1
+/// of `sys::lock`), by system calls: the caller is in a section, where nobody allocates.
 fn lock_with_room(p: &P, more: usize) -> SpinGuard<'_, TimerHeap> {
     loop {
         let heap = p.timers.lock();
@@ -145,9 +148,12 @@ fn lock_with_room(p: &P, more: usize) -> SpinGuard<'_, TimerHeap> {
             return heap;
         }
         drop(heap);
-        let larger = Storage::with_capacity(need.next_power_of_two().max(64));
+        let larger = Storage::with_capacity(need.next_power_of_two()).unwrap_or_else(|errno| {
+            let error = Errno(errno);
+            fatal::fatal(format_args!("no memory for {need} timers: {error}"))
+        });
         let old = p.timers.lock().adopt(larger);
-        drop(old); // freed outside, too
+        drop(old); // outside, too
     }
 }
 

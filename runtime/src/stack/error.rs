@@ -1,9 +1,10 @@
 //! Job: why no stack is to be had, in words that name the limit to raise.
 //! Layer: L0 (machine)
 
-use std::{fmt, io};
+use std::fmt;
 
 use super::kind::GuardKind;
+use crate::sys::errno::Errno;
 
 /// Why a stack could not be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +33,7 @@ impl StackError {
 
 impl fmt::Display for StackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let os = io::Error::from_raw_os_error;
+        let os = Errno; // a message that allocates nothing: it is shown by a scheduling stack
         match *self {
             Self::Mmap { errno, bytes } => write!(
                 f,

@@ -23,6 +23,8 @@ const MADV_GUARD_INSTALL: libc::c_int = 102;
 const SPARED_MAPPINGS: usize = 4096;
 /// What the kernel has unless told otherwise.
 const DEFAULT_MAX_MAP_COUNT: usize = 65_530;
+/// Guards installed by one system call: what a scheduling stack has room to name.
+const BATCH: usize = 256;
 
 /// Adjacent stacks of one class.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,6 +72,8 @@ impl Guards {
     pub(super) fn choose(&mut self, kind: GuardKind) {
         let Guards { auto, rung, .. } = Guards::new(kind);
         (self.auto, self.rung) = (auto, rung);
+        // Later it would be on a scheduling stack, where nobody allocates.
+        self.max_map_count.get_or_insert_with(read_max_map_count);
     }
 
     /// How many of `want` more stacks can be guarded: at least one, or an error.
@@ -154,9 +158,20 @@ impl Guards {
 /// # Safety
 /// As for [`Guards::install`].
 unsafe fn by_madvise(span: Span) -> Result<(), i32> {
-    let guards: Vec<_> = span.guards().map(|guard| range(guard, GUARD_BYTES)).collect();
-    // SAFETY: as for this function.
-    unsafe { advise(&guards, MADV_GUARD_INSTALL) }
+    let mut guards = span.guards();
+    let mut batch = [range(0, 0); BATCH];
+    loop {
+        let mut count = 0;
+        for (place, guard) in batch.iter_mut().zip(&mut guards) {
+            *place = range(guard, GUARD_BYTES);
+            count += 1;
+        }
+        // SAFETY: as for this function.
+        unsafe { advise(&batch[..count], MADV_GUARD_INSTALL)? };
+        if count < BATCH {
+            return Ok(());
+        }
+    }
 }
 
 /// Read anew each time: an administrator may have raised it.

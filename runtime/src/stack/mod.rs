@@ -8,8 +8,9 @@
 //!   ST3  A stack is in one list, in one unused range of a slab, or with one owner.
 //!
 //! In import order: `class` (sizes), `kind`, `error`, `advise` (batched madvise), `uffd`, `guard` (the
-//! three ways to make a guard), `registry` (which stack is at this address?), `slab` (mapping),
-//! `pool` (reuse).
+//! three ways to make a guard), `registry` (which stack is at this address?), `slab` (mapping), `ring`
+//! (free lists), `pool` (reuse). Stacks are taken and given back by scheduling stacks, and trimmed by
+//! the watchdog: so nothing here allocates, after the settings were chosen.
 //!
 //! A stack takes address space for its full size and memory for the pages it has touched: it
 //! starts at one page and grows by page faults.
@@ -21,6 +22,7 @@ mod guard;
 mod kind;
 mod pool;
 mod registry;
+mod ring;
 mod slab;
 #[cfg(test)]
 mod tests;

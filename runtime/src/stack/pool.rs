@@ -2,8 +2,8 @@
 //! Layer: L0 (machine)
 //! Not here: mapping (`slab`), when to trim (the caller's clock).
 //! Invariants
-//!   PL1  `warm` and `cold` of a class have capacity for every stack made in it, so giving a stack
-//!        back never allocates.
+//!   PL1  `warm` and `cold` of a class have room for every stack made in it. Room comes from the
+//!        kernel: neither making a stack nor giving one back allocates.
 //!   PL2  Locks are taken in the order `fresh`, `free`; making a slab holds `fresh` only, so stacks
 //!        can be given back meanwhile.
 //!   PL3  Once there is a furnisher, every stack goes through its hands before it is handed out, and
@@ -14,16 +14,16 @@
 //! page. Reusing a warm stack is 10 to 40 times cheaper than touching another one first, hence
 //! the order in which they are tried: this P's warm, everybody's warm, cold, fresh.
 
-use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
-
-use parking_lot::Mutex;
 
 use super::advise::{advise, range};
 use super::class::{PAGE, SizeClass};
 use super::error::StackError;
+use super::ring::Ring;
 use super::slab;
+use crate::sys::map::Mapped;
+use crate::sys::sleep_lock::SleepLock;
 
 /// Stacks a [`LocalCache`] holds: 256 KiB of warm memory a P.
 pub(super) const LOCAL: usize = 64;
@@ -106,30 +106,27 @@ fn disposable(class: SizeClass) -> usize {
 /// Free stacks of one class that have been used.
 struct Free {
     /// The one used last is at the back.
-    warm: VecDeque<Stack>,
-    cold: Vec<Stack>,
+    warm: Ring<Stack>,
+    cold: Ring<Stack>,
 }
 
 impl Free {
     fn push(&mut self, stack: Stack) {
-        debug_assert!(self.warm.len() < self.warm.capacity()); // PL1
-        self.warm.push_back(stack);
+        self.warm.push_back(stack); // PL1
     }
 
     /// Takes back a stack that could not be furnished: any other comes before it.
     fn put_aside(&mut self, stack: Stack) {
-        debug_assert!(self.cold.len() < self.cold.capacity()); // PL1
-        self.cold.insert(0, stack);
+        self.cold.push_front(stack); // PL1
     }
 
     fn pop(&mut self) -> Option<Stack> {
-        self.warm.pop_back().or_else(|| self.cold.pop())
+        self.warm.pop_back().or_else(|| self.cold.pop_back())
     }
 
-    fn reserve(&mut self, stacks: usize) -> Result<(), StackError> {
-        let warm = self.warm.try_reserve(stacks - self.warm.len());
-        let cold = self.cold.try_reserve(stacks - self.cold.len());
-        warm.and(cold).map_err(|_| StackError::Lists { stacks })
+    /// Whether there is room for so many (PL1).
+    fn has_room(&self, stacks: usize) -> bool {
+        stacks <= self.warm.capacity().min(self.cold.capacity())
     }
 }
 
@@ -145,17 +142,17 @@ struct Fresh {
 
 /// All stacks of one class that no [`LocalCache`] holds.
 pub(super) struct ClassPool {
-    free: Mutex<Free>,
-    fresh: Mutex<Fresh>,
+    free: SleepLock<Free>,
+    fresh: SleepLock<Fresh>,
 }
 
 static POOLS: [ClassPool; SizeClass::COUNT] = [const { ClassPool::new() }; SizeClass::COUNT];
 
 impl ClassPool {
     const fn new() -> ClassPool {
-        let free = Free { warm: VecDeque::new(), cold: Vec::new() };
+        let free = Free { warm: Ring::new(), cold: Ring::new() };
         let fresh = Fresh { next_base: 0, end: 0, slab_count: 0, total: 0 };
-        ClassPool { free: Mutex::new(free), fresh: Mutex::new(fresh) }
+        ClassPool { free: SleepLock::new(free), fresh: SleepLock::new(fresh) }
     }
 
     pub(super) fn of(class: SizeClass) -> &'static ClassPool {
@@ -169,7 +166,7 @@ impl ClassPool {
                 0 => slab::first_count(class),
                 count => slab::next_count(class, count),
             };
-            self.free.lock().reserve(fresh.total + want)?; // PL1, and by PL2 not held below
+            self.reserve(fresh.total + want)?; // PL1
             let span = slab::create(class, want)?;
             (fresh.next_base, fresh.end) = (span.base, span.end());
             fresh.slab_count = span.count;
@@ -179,36 +176,55 @@ impl ClassPool {
         Ok(Stack::new(fresh.next_base, class))
     }
 
+    /// Makes room for so many stacks (PL1); only one thread at a time does.
+    fn reserve(&self, stacks: usize) -> Result<(), StackError> {
+        if self.free.lock().has_room(stacks) {
+            return Ok(());
+        }
+        let room = || Mapped::with_room(stacks).map_err(|_| StackError::Lists { stacks });
+        let (warm, cold) = (room()?, room()?);
+        let mut free = self.free.lock(); // PL2: made without it, and dropped after it
+        let _old = (free.warm.adopt(warm), free.cold.adopt(cold));
+        drop(free);
+        Ok(())
+    }
+
     /// Gives the memory of all but the `keep` newest warm stacks back to the kernel.
     fn trim(&self, keep: usize) -> usize {
         let mut excess = self.free.lock().warm.len().saturating_sub(keep);
-        let mut batch = Vec::with_capacity(excess.min(TRIM_BATCH));
-        let mut ranges = Vec::with_capacity(excess.min(TRIM_BATCH));
+        let mut batch = [None; TRIM_BATCH];
+        let mut ranges = [range(0, 0); TRIM_BATCH];
         let mut trimmed = 0;
         loop {
+            let mut count = 0;
             {
                 let mut free = self.free.lock();
-                let count = excess.min(TRIM_BATCH).min(free.warm.len());
-                batch.extend(free.warm.drain(..count));
-                excess -= count;
+                while count < excess.min(TRIM_BATCH)
+                    && let Some(stack) = free.warm.pop_front()
+                {
+                    batch[count] = Some(stack);
+                    count += 1;
+                }
             }
-            if batch.is_empty() {
+            if count == 0 {
                 return trimmed;
             }
-            let usable = batch.iter().map(|stack| range(stack.limit(), disposable(stack.class())));
-            ranges.extend(usable);
+            excess -= count;
+            let stacks = batch[..count].iter().flatten();
+            for (place, stack) in ranges.iter_mut().zip(stacks.clone()) {
+                *place = range(stack.limit(), disposable(stack.class()));
+            }
             // SAFETY: the stacks were taken off the list, so they are ours and hold nothing that
             // anybody relies on (ST3); the ranges leave out the guards (ST1) and what is kept (PL3).
-            let done = unsafe { advise(&ranges, libc::MADV_DONTNEED) };
+            let done = unsafe { advise(&ranges[..count], libc::MADV_DONTNEED) };
             let mut free = self.free.lock();
             if done.is_err() {
                 // Locked memory cannot be given back; they stay as good as they were.
-                batch.drain(..).rev().for_each(|stack| free.warm.push_front(stack));
+                stacks.rev().for_each(|&stack| free.warm.push_front(stack));
                 return trimmed;
             }
-            trimmed += batch.len();
-            free.cold.append(&mut batch);
-            ranges.clear();
+            trimmed += count;
+            stacks.for_each(|&stack| free.cold.push_back(stack));
         }
     }
 
@@ -284,11 +300,11 @@ impl LocalCache {
 
     /// Moves the rest of a batch of warm stacks here, in their order.
     fn fill(&mut self, free: &mut Free) {
-        let rest = free.warm.len() - free.warm.len().min(BATCH - 1);
-        for stack in free.warm.drain(rest..) {
-            self.stacks[self.len] = Some(stack);
-            self.len += 1;
+        let count = free.warm.len().min(BATCH - 1);
+        for place in self.stacks[self.len..self.len + count].iter_mut().rev() {
+            *place = free.warm.pop_back();
         }
+        self.len += count;
     }
 
     /// Gives a used stack back.

@@ -7,11 +7,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
-
 use super::class::{GUARD_BYTES, PAGE, SizeClass};
 use super::error::StackError;
 use super::guard::Span;
+use crate::sys::sleep_lock::SleepLock;
 
 /// Most slabs a process can have: room for 16 million stacks of the smaller classes. The table
 /// takes 256 KiB of zeroed memory, of which the used part is touched.
@@ -53,7 +52,7 @@ struct Entry {
 pub(super) struct Table<const N: usize> {
     len: AtomicUsize,
     entries: [Entry; N],
-    writer: Mutex<()>,
+    writer: SleepLock<()>,
 }
 
 impl<const N: usize> Table<N> {
@@ -61,7 +60,7 @@ impl<const N: usize> Table<N> {
         Table {
             len: AtomicUsize::new(0),
             entries: [const { Entry { start: AtomicUsize::new(0), end: AtomicUsize::new(0) } }; N],
-            writer: Mutex::new(()),
+            writer: SleepLock::new(()),
         }
     }
 

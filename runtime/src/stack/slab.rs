@@ -3,7 +3,6 @@
 //! Invariants: ST1 and ST2 of `stack` begin here.
 
 use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, MAP_STACK};
-use parking_lot::Mutex;
 
 use super::advise::errno;
 use super::class::SizeClass;
@@ -11,6 +10,7 @@ use super::error::StackError;
 use super::guard::{Guards, Span};
 use super::kind::GuardKind;
 use super::registry;
+use crate::sys::sleep_lock::SleepLock;
 
 const MIB: usize = 1 << 20;
 /// What one entry of a page directory covers: a slab aligned to it wastes no page table.
@@ -19,7 +19,7 @@ const HUGE: usize = 2 * MIB;
 const MAX_STACKS: usize = 1024;
 const MAX_BYTES: usize = 256 * MIB;
 
-static GUARDS: Mutex<Guards> = Mutex::new(Guards::new(GuardKind::Auto));
+static GUARDS: SleepLock<Guards> = SleepLock::new(Guards::new(GuardKind::Auto));
 
 /// Chooses how the stacks of slabs to come are guarded. A kind other than `Auto` that does not work
 /// makes every request for a new slab an error that names it.

@@ -6,6 +6,8 @@ pub(crate) mod clock;
 #[cfg(not(loom))]
 pub(crate) mod cpu;
 #[cfg(not(loom))]
+pub(crate) mod errno;
+#[cfg(not(loom))]
 pub(crate) mod futex;
 pub(crate) mod hold;
 #[cfg(not(loom))]
@@ -16,6 +18,8 @@ pub(crate) mod lock;
 #[cfg(loom)]
 #[path = "lock_model.rs"]
 pub(crate) mod lock;
+#[cfg(not(loom))]
+pub(crate) mod map;
 #[cfg(not(loom))]
 pub(crate) mod mask;
 #[cfg(not(loom))]
@@ -35,6 +39,8 @@ pub(crate) mod section;
 pub(crate) mod shim;
 #[cfg(not(loom))]
 pub(crate) mod signal;
+#[cfg(not(loom))]
+pub(crate) mod sleep_lock;
 #[cfg(not(loom))]
 pub(crate) mod text;
 pub(crate) mod whereabouts;

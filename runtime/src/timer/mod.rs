@@ -10,6 +10,7 @@
 //!   TH3  `entries[i].node.pos == i`, and `entries[i].when == entries[i].node.when`.
 //!   TH4  No entry comes before its parent: entry `i` has its parent at `(i - 1) / 4`.
 //!   TH5  Among equal deadlines the one inserted first comes first (`seq`).
+//!   TH6  The first `len` entries of `room` are written.
 //! Checked by: `tests` (random operations against a sorted model, `check` after each of them)
 //!
 //! Four children a node, because a heap of deadlines is mostly pushed to and removed from: the
@@ -17,6 +18,8 @@
 //! side. The key is kept beside the pointer, so a comparison touches no node unless keys are equal.
 
 use std::{cell::Cell, marker::PhantomPinned, ptr::NonNull};
+
+use crate::sys::map::Mapped;
 
 #[cfg(test)]
 mod tests;
@@ -105,21 +108,24 @@ impl Entry {
     }
 }
 
-/// Room for entries, allocated and freed where no lock is held (see [`TimerHeap::adopt`]).
-#[derive(Default)]
-pub(crate) struct Storage(Vec<Entry>);
+/// Room for entries, made and dropped where no spin lock is held (see [`TimerHeap::adopt`]). Straight
+/// from the kernel: who arms a timer may be in a runtime section, where nobody allocates.
+pub(crate) struct Storage(Mapped<Entry>);
 
 impl Storage {
-    /// Room for `capacity` timers. Allocates.
-    pub(crate) fn with_capacity(capacity: usize) -> Storage {
-        Storage(Vec::with_capacity(capacity))
+    /// Room for `capacity` timers at least. A system call.
+    ///
+    /// # Errors
+    /// The kernel's error number.
+    pub(crate) fn with_capacity(capacity: usize) -> Result<Storage, i32> {
+        Mapped::with_room(capacity).map(Storage)
     }
 }
 
 /// The timers of one P, under the P's timer lock.
-#[derive(Default)]
 pub(crate) struct TimerHeap {
-    entries: Vec<Entry>,
+    room: Mapped<Entry>,
+    len: usize,
     /// The next `TimerNode::seq`; 64 bits do not wrap.
     next_seq: u64,
 }
@@ -130,42 +136,57 @@ unsafe impl Send for TimerHeap {}
 
 impl TimerHeap {
     pub(crate) const fn new() -> TimerHeap {
-        TimerHeap { entries: Vec::new(), next_seq: 0 }
+        TimerHeap { room: Mapped::none(), len: 0, next_seq: 0 }
     }
 
     /// How many timers are queued.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
-    /// How many timers fit without an allocation.
+    /// How many timers there is room for.
     pub(crate) fn capacity(&self) -> usize {
-        self.entries.capacity()
+        self.room.room()
     }
 
-    /// Moves the timers into `storage` and returns the other room, to be freed after the unlock.
-    /// Storage no larger than the present one is returned as it is. Neither allocates nor frees.
+    /// Moves the timers into `storage` and returns the other room, to be dropped after the unlock.
+    /// Storage no larger than the present one is returned as it is. No system call.
     #[must_use = "to be dropped after the lock is released"]
     pub(crate) fn adopt(&mut self, mut storage: Storage) -> Storage {
-        if storage.0.capacity() > self.entries.capacity() {
-            storage.0.clear();
-            storage.0.append(&mut self.entries);
-            std::mem::swap(&mut storage.0, &mut self.entries);
+        if storage.0.room() > self.room.room() {
+            if self.len != 0 {
+                // SAFETY: TH6, and the other room is larger.
+                unsafe { self.room.as_ptr().copy_to_nonoverlapping(storage.0.as_ptr(), self.len) };
+            }
+            self.room.swap(&mut storage.0);
         }
         storage
     }
 
+    #[inline(always)]
+    fn entries(&self) -> &[Entry] {
+        let at = NonNull::new(self.room.as_ptr()).unwrap_or(NonNull::dangling());
+        // SAFETY: TH6.
+        unsafe { std::slice::from_raw_parts(at.as_ptr(), self.len) }
+    }
+
+    #[inline(always)]
+    fn entries_mut(&mut self) -> &mut [Entry] {
+        let at = NonNull::new(self.room.as_ptr()).unwrap_or(NonNull::dangling());
+        // SAFETY: TH6.
+        unsafe { std::slice::from_raw_parts_mut(at.as_ptr(), self.len) }
+    }
+
     /// The earliest deadline, if there is one that ever comes.
     pub(crate) fn next(&self) -> Option<u64> {
-        self.entries.first().map(|root| root.when).filter(|&when| when != NEVER)
+        self.entries().first().map(|root| root.when).filter(|&when| when != NEVER)
     }
 
     /// Queues a node under its deadline. Returns true if [`TimerHeap::next`] became earlier by it.
     ///
-    /// Allocates only if `len() == capacity()`.
-    ///
     /// # Safety
-    /// TH1 and TH2 hold for `node` from here until it is removed or popped. It is in no heap.
+    /// TH1 and TH2 hold for `node` from here until it is removed or popped. It is in no heap. There
+    /// is room: `len() < capacity()`.
     pub(crate) unsafe fn insert(&mut self, node: NonNull<TimerNode>) -> bool {
         // SAFETY: alive by this function's contract.
         let timer = unsafe { node.as_ref() };
@@ -173,8 +194,11 @@ impl TimerHeap {
         timer.seq.set(self.next_seq);
         self.next_seq += 1;
         let entry = Entry { when: timer.when.get(), node };
-        self.entries.push(entry);
-        self.sift_up(self.entries.len() - 1, entry);
+        debug_assert!(self.len < self.capacity());
+        // SAFETY: there is room, by this function's contract.
+        unsafe { self.room.as_ptr().add(self.len).write(entry) };
+        self.len += 1; // TH6
+        self.sift_up(self.len - 1, entry);
         timer.pos.get() == 0 && entry.when != NEVER
     }
 
@@ -188,7 +212,7 @@ impl TimerHeap {
         if pos == NOT_QUEUED {
             return false;
         }
-        debug_assert_eq!(self.entries[pos].node, node, "the timer is in another heap");
+        debug_assert_eq!(self.entries()[pos].node, node, "the timer is in another heap");
         self.remove_at(pos);
         true
     }
@@ -206,18 +230,23 @@ impl TimerHeap {
 
     /// Calls `f` for every queued node, in no order.
     pub(crate) fn for_each(&self, mut f: impl FnMut(NonNull<TimerNode>)) {
-        self.entries.iter().for_each(|entry| f(entry.node));
+        self.entries().iter().for_each(|entry| f(entry.node));
     }
 
     /// Moves every timer to `other`, behind the timers of equal deadline that are there. Returns
     /// true if `other.next()` became earlier by it.
     ///
-    /// Both heaps' locks are held. Allocates unless `other` has room for `self.len()` more.
+    /// Both heaps' locks are held.
+    ///
+    /// # Panics
+    /// If `other` has no room for `self.len()` more.
     pub(crate) fn merge_into(&mut self, other: &mut TimerHeap) -> bool {
+        assert!(other.capacity() - other.len() >= self.len(), "room is made before a merge");
         let mut earlier = false;
-        while !self.entries.is_empty() {
+        while self.len != 0 {
             let node = self.remove_at(0); // in order, for TH5
             // SAFETY: TH1 held in this heap and goes on to hold in the other; it is in none now.
+            // There is room, as was asserted.
             earlier |= unsafe { other.insert(node) };
         }
         earlier
@@ -225,13 +254,13 @@ impl TimerHeap {
 
     /// Takes out the entry at `pos`, which exists.
     fn remove_at(&mut self, pos: usize) -> NonNull<TimerNode> {
-        let removed = self.entries[pos];
-        let last = self.entries.len() - 1;
-        let moved = self.entries[last];
-        self.entries.truncate(last);
+        let removed = self.entries()[pos];
+        let last = self.len - 1;
+        let moved = self.entries()[last];
+        self.len = last;
         if pos < last {
             // The last entry fills the hole; it may belong above it or below it.
-            if pos > 0 && moved.comes_before(&self.entries[(pos - 1) / ARITY]) {
+            if pos > 0 && moved.comes_before(&self.entries()[(pos - 1) / ARITY]) {
                 self.sift_up(pos, moved);
             } else {
                 self.sift_down(pos, moved);
@@ -245,10 +274,10 @@ impl TimerHeap {
     fn sift_up(&mut self, mut pos: usize, entry: Entry) {
         while pos > 0 {
             let parent = (pos - 1) / ARITY;
-            if !entry.comes_before(&self.entries[parent]) {
+            if !entry.comes_before(&self.entries()[parent]) {
                 break;
             }
-            self.place(pos, self.entries[parent]);
+            self.place(pos, self.entries()[parent]);
             pos = parent;
         }
         self.place(pos, entry);
@@ -258,39 +287,39 @@ impl TimerHeap {
     fn sift_down(&mut self, mut pos: usize, entry: Entry) {
         loop {
             let first = pos * ARITY + 1;
-            let end = (first + ARITY).min(self.entries.len());
+            let end = (first + ARITY).min(self.len);
             if first >= end {
                 break;
             }
             let mut least = first;
             for child in first + 1..end {
-                if self.entries[child].comes_before(&self.entries[least]) {
+                if self.entries()[child].comes_before(&self.entries()[least]) {
                     least = child;
                 }
             }
-            if !self.entries[least].comes_before(&entry) {
+            if !self.entries()[least].comes_before(&entry) {
                 break;
             }
-            self.place(pos, self.entries[least]);
+            self.place(pos, self.entries()[least]);
             pos = least;
         }
         self.place(pos, entry);
     }
 
     fn place(&mut self, pos: usize, entry: Entry) {
-        self.entries[pos] = entry;
+        self.entries_mut()[pos] = entry;
         entry.node().pos.set(pos); // TH3
     }
 
     /// Asserts TH3, TH4 and TH5.
     #[cfg(test)]
     fn check(&self) {
-        for (pos, entry) in self.entries.iter().enumerate() {
+        for (pos, entry) in self.entries().iter().enumerate() {
             assert_eq!(entry.node().pos.get(), pos, "TH3");
             assert_eq!(entry.node().when.get(), entry.when, "TH3");
             assert!(entry.node().seq.get() < self.next_seq, "TH5");
             if pos > 0 {
-                let parent = &self.entries[(pos - 1) / ARITY];
+                let parent = &self.entries()[(pos - 1) / ARITY];
                 assert!(parent.comes_before(entry), "TH4, TH5");
             }
         }

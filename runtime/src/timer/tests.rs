@@ -20,6 +20,7 @@ impl Nodes {
 
     fn insert(&self, heap: &mut TimerHeap, id: usize, when: u64) -> bool {
         self.get(id).set_when(when);
+        make_room(heap, 1);
         // SAFETY: TH1, TH2: the box stays put, one thread; callers insert unqueued nodes only.
         let earlier = unsafe { heap.insert(self.0[id]) };
         heap.check();
@@ -54,6 +55,16 @@ impl Drop for Nodes {
             drop(unsafe { Box::from_raw(node.as_ptr()) });
         }
     }
+}
+
+fn make_room(heap: &mut TimerHeap, more: usize) {
+    if heap.len() + more > heap.capacity() {
+        drop(heap.adopt(storage(heap.len() + more)));
+    }
+}
+
+fn storage(capacity: usize) -> Storage {
+    Storage::with_capacity(capacity).unwrap()
 }
 
 /// SplitMix64: seeded, so a failure repeats.
@@ -205,28 +216,30 @@ fn never_is_queued_but_does_not_expire() {
 
 #[test]
 fn adopted_storage_replaces_a_smaller_one_and_nothing_else_changes() {
-    let nodes = Nodes::new(50);
+    const FEW: usize = 200;
     let mut heap = TimerHeap::new();
-    let _ = heap.adopt(Storage::with_capacity(8));
-    assert!(heap.capacity() >= 8);
-    for id in 0..8 {
-        nodes.insert(&mut heap, id, 100 - id as u64);
+    assert_eq!(heap.capacity(), 0);
+    drop(heap.adopt(storage(FEW)));
+    let few = heap.capacity();
+    let many = 3 * few;
+    let nodes = Nodes::new(many);
+    for id in 0..FEW {
+        nodes.insert(&mut heap, id, (many - id) as u64);
     }
-    let old_capacity = heap.capacity();
-    let old = heap.adopt(Storage::with_capacity(50));
+    assert_eq!(heap.capacity(), few, "there was room");
+    let old = heap.adopt(storage(many));
     heap.check();
-    assert_eq!((old.0.len(), old.0.capacity()), (0, old_capacity));
-    assert!(heap.capacity() >= 50);
+    assert_eq!(old.0.room(), few);
+    assert!(heap.capacity() >= many);
 
     let capacity = heap.capacity();
-    let refused = heap.adopt(Storage::with_capacity(3));
-    assert_eq!(heap.capacity(), capacity);
-    assert!(refused.0.capacity() < capacity);
-    for id in 8..50 {
-        nodes.insert(&mut heap, id, 100 - id as u64);
+    let refused = heap.adopt(storage(3));
+    assert!(heap.capacity() == capacity && refused.0.room() < capacity);
+    for id in FEW..many {
+        nodes.insert(&mut heap, id, (many - id) as u64);
     }
     assert_eq!(heap.capacity(), capacity, "there was room");
-    assert_eq!(nodes.drain(&mut heap), (0..50).rev().collect::<Vec<_>>());
+    assert_eq!(nodes.drain(&mut heap), (0..many).rev().collect::<Vec<_>>());
 }
 
 #[test]
@@ -234,6 +247,7 @@ fn a_node_remembers_what_it_is_for() {
     let node = TimerNode::new(7);
     node.set_when(3);
     let mut heap = TimerHeap::new();
+    make_room(&mut heap, 1);
     // SAFETY: TH1, TH2: the node outlives the heap's use of it, one thread.
     unsafe { heap.insert(NonNull::from(&node)) };
     let mut seen = 0;
