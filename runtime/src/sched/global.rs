@@ -29,6 +29,11 @@ pub(crate) struct State {
     wanting: [*mut M; 2],
     /// Ps for which threads are to be made (MT2 of `threads`).
     wanted: *mut P,
+    /// Their number, and of threads that have been made and have not arrived yet.
+    wanted_len: usize,
+    born: usize,
+    /// A P was lent to a goroutine that holds its thread, while others wait for it (MT5).
+    pub(crate) spare: bool,
     /// Ms whose threads have ended.
     free_m: *mut M,
     /// How often a P was taken.
@@ -77,6 +82,9 @@ pub(crate) static SCHED: Sched = Sched {
         idle_m: ptr::null_mut(),
         wanting: [ptr::null_mut(); 2],
         wanted: ptr::null_mut(),
+        wanted_len: 0,
+        born: 0,
+        spare: false,
         free_m: ptr::null_mut(),
         starts: 0,
         need_spinning: false,
@@ -87,8 +95,7 @@ pub(crate) static SCHED: Sched = Sched {
 /// What a new scheduler thread runs; set once at start, above this file in the order of layers.
 static M_ENTRY: OnceLock<MEntry> = OnceLock::new();
 
-/// The first P of the new thread's M, and whether it begins as a searcher.
-pub(crate) type MEntry = fn(&'static P, bool);
+pub(crate) type MEntry = fn();
 
 impl Sched {
     /// The global queue.
@@ -110,6 +117,11 @@ impl Sched {
     #[inline]
     pub(crate) fn anybody_wants_p(&self) -> bool {
         self.wanting.load(Ordering::Relaxed) != 0 // a hint
+    }
+
+    /// How many do.
+    pub(crate) fn wanting(&self) -> usize {
+        self.wanting.load(Ordering::Relaxed) as usize // a hint
     }
 
     #[inline]
@@ -238,13 +250,39 @@ impl State {
         p.for_searcher.set(spinning);
         p.link.set(self.wanted);
         self.wanted = ptr::from_ref(p).cast_mut();
+        self.wanted_len += 1;
     }
 
     pub(crate) fn pop_wanted(&mut self) -> Option<(&'static P, bool)> {
         // SAFETY: null or a P, never freed (P2).
         let p = unsafe { self.wanted.as_ref() }?;
         self.wanted = p.link.get();
+        self.wanted_len -= 1;
         Some((p, p.for_searcher.get()))
+    }
+
+    /// An idle M and the P that a thread is to be made for.
+    pub(crate) fn pop_match(&mut self) -> Option<(&'static M, &'static P, bool)> {
+        if self.wanted.is_null() {
+            return None;
+        }
+        let m = self.pop_m()?;
+        self.pop_wanted().map(|(p, spinning)| (m, p, spinning))
+    }
+
+    /// Counts a thread that is about to be made, if one is missing (MT2, MT5 of `threads`); whether
+    /// somebody cannot go on without it.
+    pub(crate) fn bear_m(&mut self) -> Option<bool> {
+        let urgent = self.wanted_len > self.born;
+        let missing = urgent || self.spare && self.born == 0 && self.idle_m.is_null();
+        self.spare &= urgent;
+        self.born += usize::from(missing);
+        missing.then_some(urgent)
+    }
+
+    /// It has arrived, or cannot be made.
+    pub(crate) fn born_m(&mut self) {
+        self.born -= 1;
     }
 
     /// Keeps an M whose thread ends.

@@ -21,7 +21,6 @@ use super::g::{
 use super::global::SCHED;
 use super::m::{self, M};
 use super::metrics;
-use super::p::P;
 use super::park;
 use super::pick;
 use super::ready;
@@ -33,17 +32,16 @@ use crate::sys::section;
 use crate::sys::signal::AltStack;
 use crate::tls;
 
-/// Body of a scheduler thread, which begins with the P `p`.
-pub(crate) fn m_main(p: &'static P, spinning: bool) {
+/// Body of a scheduler thread.
+pub(crate) fn m_main() {
     let m = m::adopt(threads::rung(), |fits| SCHED.lock().pop_free_m(fits));
     mask::adopt();
     let alt_stack = AltStack::install();
     if let Err(error) = &alt_stack {
         fatal::fatal(format_args!("no signal stack for a scheduler thread: {error}"));
     }
-    m.set_p(Some(p));
-    m.spinning.set(spinning);
     let _keep = alt_stack;
+    threads::arrived(m);
     while let Some(g) = next(m) {
         idle::stop_spinning(m);
         match g.bound_m() {
