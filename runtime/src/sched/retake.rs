@@ -44,6 +44,8 @@ pub(super) fn take(p: &'static P) -> bool {
         return false;
     }
     p.m_id.store(SOMEBODY, Ordering::Relaxed); // ours now (HD1 of `sys::hold`)
+    // Its next goroutine begins another round.
+    p.tick.store(p.tick.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     metrics::RETAKES.add();
     true
 }
