@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Child, alone, scaled};
-use gusty::runtime::{gomaxprocs, metrics, num_threads};
+use gusty::runtime::{TlsLevel, features, gomaxprocs, metrics, num_threads};
 use gusty::{Builder, go, spawn};
 
 const PROCS: [usize; 3] = [1, 2, 8];
@@ -77,26 +77,37 @@ fn loops() {
     }
 }
 
-/// `gusty::go!`, or its like for a goroutine that uses its thread's thread-locals.
-fn start(light: bool, f: impl FnOnce() + Send + 'static) {
-    if light {
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Plain,
+    Light,
+    Pinned,
+    Locked,
+}
+
+fn start(kind: Kind, f: impl FnOnce() + Send + 'static) {
+    match kind {
+        Kind::Plain => drop(spawn(f)),
         // SAFETY: what these tests run touches no thread-local over a call of the runtime.
-        let builder = unsafe { Builder::new().light() };
-        drop(builder.spawn(f).unwrap());
-    } else {
-        go!(f);
+        Kind::Light => drop(unsafe { Builder::new().light() }.spawn(f).unwrap()),
+        Kind::Pinned => drop(Builder::new().pinned().spawn(f).unwrap()),
+        Kind::Locked => drop(spawn(|| {
+            gusty::lock_os_thread();
+            f();
+            gusty::unlock_os_thread();
+        })),
     }
 }
 
-/// `hogs` goroutines compute without end on each number of Ps; others still run.
-fn others_run(light: bool, work: fn()) {
+/// More goroutines than Ps compute without end; others still run.
+fn others_run(kind: Kind, work: fn()) {
     for procs in PROCS {
         let before = gomaxprocs(procs);
         let stop = Arc::new(AtomicBool::new(false));
         let ended = Arc::new(AtomicUsize::new(0));
         for _ in 0..=procs {
             let (stop, ended) = (stop.clone(), ended.clone());
-            start(light, move || {
+            start(kind, move || {
                 while !stop.load(Ordering::Relaxed) {
                     work();
                 }
@@ -104,7 +115,12 @@ fn others_run(light: bool, work: fn()) {
             });
         }
         for _ in 0..5 {
-            spawn(|| gusty::sleep(Duration::from_millis(1))).join().unwrap();
+            if features().tls == TlsLevel::Pinned {
+                // One that parks may stay on the thread of one that computes.
+                spawn(|| ()).join().unwrap();
+            } else {
+                spawn(|| gusty::sleep(Duration::from_millis(1))).join().unwrap();
+            }
         }
         stop.store(true, Ordering::Relaxed);
         common::until(|| ended.load(Ordering::Relaxed) == procs + 1);
@@ -114,20 +130,19 @@ fn others_run(light: bool, work: fn()) {
 
 const WORK: [(&str, fn()); 6] = [
     ("fills", fills),
+    ("loops", loops),
     ("sorts by own code", sorts_by_own_code),
     ("sorts by libc", sorts_by_libc),
     ("matches", matches),
-    ("loops", loops),
     ("formats", || {
         (0..2_000).for_each(|i| _ = black_box(format!("{i} {:?}", Some(i))));
     }),
 ];
 
-fn all_kinds() {
-    for (name, work) in WORK {
+fn all_kinds(works: &[(&str, fn())]) {
+    for (name, work) in works {
         eprintln!("{name}");
-        others_run(false, work);
-        others_run(true, work);
+        [Kind::Plain, Kind::Light].into_iter().for_each(|kind| others_run(kind, *work));
     }
 }
 
@@ -135,20 +150,23 @@ fn all_kinds() {
 fn others_run_beside_code_that_cannot_be_left() {
     let _alone = alone();
     common::watched("others run", || {
+        for kind in [Kind::Pinned, Kind::Locked] {
+            others_run(kind, fills);
+            others_run(kind, loops);
+        }
         let before = metrics().stops;
-        all_kinds();
-        let kicks = std::env::var("GUSTY_KICK").as_deref() != Ok("off");
-        assert!(!kicks || metrics().stops > before, "nobody was stopped with its thread");
+        all_kinds(&WORK);
+        assert!(metrics().stops > before, "nobody was stopped with its thread");
     });
 }
 
 fn others_run_in_child(test: &'static str, settings: &[(&'static str, &str)]) {
     let _alone = alone();
-    let mut child = Child::of(test);
+    let mut child = Child::of(test).env("GUSTY_SLICE_US", "1000");
     for &(name, value) in settings {
         child = child.env(name, value);
     }
-    child.run(all_kinds).succeeded();
+    child.run(|| all_kinds(&WORK[..3])).succeeded();
 }
 
 #[test]
