@@ -12,6 +12,7 @@
 //! | `GUSTY_TLS_SURPLUS` | room for thread-locals of libraries opened later: `eat` or `keep` | `eat` |
 //! | `GUSTY_MAX_THREADS` | most scheduler threads at once, up to 32768 | 10000 |
 //! | `GUSTY_THREAD_IDLE_MS` | how long a thread beyond GOMAXPROCS + 2 idles before it ends | 10000 |
+//! | `GUSTY_MAX_STOPPED` | most goroutines that hold threads though they have no P, because they were stopped where they cannot leave them | 4 * GOMAXPROCS, at least 16 |
 //! | `GUSTY_KICK` | how a goroutine that computes is stopped: `auto`, `perf`, `timer`, `tgkill` or `off` | `auto` |
 //! | `GUSTY_SLICE_US` | how long a goroutine runs while others wait, at least 100 us; `off` | 10000 |
 //! | `GUSTYDEBUG` | a list of `migrate=1`: a goroutine that parks goes through the global queue (for tests); `schedtrace=N`: a line about the scheduler every N ms; `scheddetail=1`: lines about each P | |
@@ -32,6 +33,9 @@ pub(crate) const MAX_PROCS: usize = 1024;
 
 /// The most scheduler threads there can be.
 pub(crate) const MAX_THREADS: u32 = 1 << 15;
+
+/// The largest `GUSTY_MAX_STOPPED`.
+pub(crate) const MAX_STOPPED: usize = 4 * MAX_PROCS;
 
 /// Default slice in microseconds. Go's value.
 const SLICE_US: u64 = 10_000;
@@ -58,6 +62,8 @@ pub(crate) struct Settings {
     /// How long a goroutine runs while others wait, in nanoseconds; NEVER for as long as it likes.
     pub(crate) slice: u64,
     pub(crate) max_threads: u32,
+    /// Most Ms that may be without a P because it was taken while they computed; `None`: by procs.
+    pub(crate) max_stopped: Option<usize>,
     /// How long a superfluous scheduler thread idles before it ends.
     pub(crate) thread_idle: Duration,
     pub(crate) debug: Debug,
@@ -102,6 +108,7 @@ pub(crate) fn settings() -> &'static Settings {
             kick: read("GUSTY_KICK", kick).unwrap_or(Rung::Perf),
             slice: read("GUSTY_SLICE_US", slice).unwrap_or(SLICE_US * 1_000),
             max_threads: read("GUSTY_MAX_THREADS", threads).unwrap_or(10_000),
+            max_stopped: read("GUSTY_MAX_STOPPED", stopped),
             thread_idle: Duration::from_millis(
                 read("GUSTY_THREAD_IDLE_MS", millis).unwrap_or(10_000),
             ),
@@ -151,6 +158,13 @@ fn threads(text: &str) -> Result<u32, String> {
     match u32::try_from(count(text)?) {
         Ok(n) if n <= MAX_THREADS => Ok(n),
         _ => Err(format!("at most {MAX_THREADS}")),
+    }
+}
+
+fn stopped(text: &str) -> Result<usize, String> {
+    match count(text)? {
+        n if n <= MAX_STOPPED => Ok(n),
+        _ => Err(format!("at most {MAX_STOPPED}")),
     }
 }
 

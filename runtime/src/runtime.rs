@@ -138,7 +138,11 @@ pub fn dump() -> String {
 pub struct Metrics {
     /// Goroutines that were asked to let others run, because their slice was over.
     pub preemptions: u64,
-    /// Ps that were taken from a thread, because its goroutine blocked in a call.
+    /// How often a goroutine was stopped together with its thread, where it could not leave it: inside a
+    /// library, or because it has no thread-locals of its own.
+    pub stops: u64,
+    /// Ps that were taken from a thread, because its goroutine blocked in a call, or computed while
+    /// others waited.
     pub retakes: u64,
     /// Goroutines that came back from such a call and found no idle P: they were queued.
     pub requeues: u64,
@@ -163,6 +167,7 @@ pub fn metrics() -> Metrics {
     let read = |counter: &counters::Counter| counter.get();
     Metrics {
         preemptions: read(&counters::PREEMPTIONS),
+        stops: read(&counters::STOPS),
         retakes: read(&counters::RETAKES),
         requeues: read(&counters::REQUEUES),
         handoffs: read(&counters::HANDOFFS),

@@ -4,14 +4,14 @@
 //! Not here: how it lost it (`retake`), where entries are (`sys::section`).
 //! Invariants
 //!   CB1  The entry is the goroutine's outermost section and nothing is locked: it may leave its M
-//!        here, as at a park. (At a level where goroutines share thread-locals they did not agree to
-//!        that: they wait for a P on the spot.)
+//!        here, as at a park. (Where goroutines share thread-locals they did not agree to that, and a
+//!        locked one stays with its thread: they wait for a P on the spot, and count as stopped.)
 
 use super::g::GStatus;
 use super::m;
 use super::metrics;
 use super::park;
-use super::{idle, locked, ready};
+use super::{idle, locked, preempt, ready};
 use crate::sys::hold::Notice;
 use crate::tls;
 
@@ -28,17 +28,16 @@ pub(crate) fn on_notice() {
 /// The M runs a goroutine without a P: gets it one, or queues it like one that was made ready.
 fn come_back(m: &'static m::M) {
     let g = m.cur().expect("an M on g0 loses nothing");
+    if !tls::on_goroutine() || locked::is_locked(m) {
+        return preempt::regain(m, g); // CB1
+    }
     m.set_p(None); // somebody else's by now
-    m.hold.regained();
+    m.regained();
     m.end_call();
     if idle::acquire_p(m) {
         return;
     }
-    if tls::on_goroutine() && !locked::is_locked(m) {
-        metrics::REQUEUES.add();
-        g.set_status(GStatus::Runnable);
-        park::switch(m, None, g, move || ready::push_global(g)); // CB1
-    } else {
-        idle::regain_p(m, g);
-    }
+    metrics::REQUEUES.add();
+    g.set_status(GStatus::Runnable);
+    park::switch(m, None, g, move || ready::push_global(g)); // CB1
 }

@@ -73,10 +73,21 @@ fn with_p(m: &'static M, p: &'static P) -> Option<GRef> {
 }
 
 /// Whether another M, which has goroutines of its own to run, may have the P now: in the rounds that
-/// are not the local queue's, or if this M has nothing at hand.
+/// are not the local queue's, or if this M has nothing at hand, in turn with the global queue: as
+/// large a share of them is served as this P takes from there.
 fn may_give_p(m: &'static M, p: &'static P) -> bool {
     let fair = p.tick.load(Ordering::Relaxed).is_multiple_of(FAIR_TICKS);
-    fair || !(p.has_work() || m.home.has_mail())
+    if fair || SCHED.injector().is_empty() || p.has_work() || m.home.has_mail() {
+        return fair || !(p.has_work() || m.home.has_mail());
+    }
+    match p.turns.get() {
+        0 => p.turns.set(SCHED.wanting() / SCHED.procs() as usize + 1),
+        turns => {
+            p.turns.set(turns - 1);
+            return true;
+        }
+    }
+    false
 }
 
 /// Some goroutine waits for a stack: lets it have those that this P keeps for itself.

@@ -30,9 +30,11 @@ pub(crate) struct State {
     wanting: [*mut M; 2],
     /// Ps for which threads are to be made (MT2 of `threads`).
     wanted: *mut P,
-    wanted_ps: usize,
-    /// Threads that were made and have not come to `first_p` yet.
-    births: usize,
+    /// Their number, and of threads that have been made and have not arrived yet.
+    wanted_len: usize,
+    born: usize,
+    /// A P was lent to a goroutine that holds its thread, while others wait for it (MT5).
+    pub(crate) spare: bool,
     /// Ms whose threads have ended.
     free_m: *mut M,
     /// How often a P was taken.
@@ -82,8 +84,9 @@ pub(crate) static SCHED: Sched = Sched {
         idle_m: ptr::null_mut(),
         wanting: [ptr::null_mut(); 2],
         wanted: ptr::null_mut(),
-        wanted_ps: 0,
-        births: 0,
+        wanted_len: 0,
+        born: 0,
+        spare: false,
         free_m: ptr::null_mut(),
         starts: 0,
         need_spinning: false,
@@ -94,7 +97,6 @@ pub(crate) static SCHED: Sched = Sched {
 /// What a new scheduler thread runs; set once at start, above this file in the order of layers.
 static M_ENTRY: OnceLock<MEntry> = OnceLock::new();
 
-/// See `run::m_main`.
 pub(crate) type MEntry = fn();
 
 impl Sched {
@@ -117,6 +119,11 @@ impl Sched {
     #[inline]
     pub(crate) fn anybody_wants_p(&self) -> bool {
         self.wanting.load(Ordering::Relaxed) != 0 // a hint
+    }
+
+    /// How many do.
+    pub(crate) fn wanting(&self) -> usize {
+        self.wanting.load(Ordering::Relaxed) as usize // a hint
     }
 
     #[inline]
@@ -246,11 +253,19 @@ impl State {
         p.for_searcher.set(spinning);
         p.link.set(self.wanted);
         self.wanted = ptr::from_ref(p).cast_mut();
-        self.wanted_ps += 1;
+        self.wanted_len += 1;
     }
 
-    /// An M that idles, and a P that it can have.
-    pub(crate) fn pop_m_for_wanted(&mut self) -> Option<(&'static M, &'static P, bool)> {
+    pub(crate) fn pop_wanted(&mut self) -> Option<(&'static P, bool)> {
+        // SAFETY: null or a P, never freed (P2).
+        let p = unsafe { self.wanted.as_ref() }?;
+        self.wanted = p.link.get();
+        self.wanted_len -= 1;
+        Some((p, p.for_searcher.get()))
+    }
+
+    /// An idle M and the P that a thread is to be made for.
+    pub(crate) fn pop_match(&mut self) -> Option<(&'static M, &'static P, bool)> {
         if self.wanted.is_null() {
             return None;
         }
@@ -258,25 +273,19 @@ impl State {
         self.pop_wanted().map(|(p, spinning)| (m, p, spinning))
     }
 
-    /// Whether a P waits for a thread that nobody has begun to make. If so, the caller does.
-    pub(crate) fn bear(&mut self) -> bool {
-        let more = self.wanted_ps > self.births;
-        self.births += usize::from(more);
-        more
+    /// Counts a thread that is about to be made, if one is missing (MT2, MT5 of `threads`); whether
+    /// somebody cannot go on without it.
+    pub(crate) fn bear_m(&mut self) -> Option<bool> {
+        let urgent = self.wanted_len > self.born;
+        let missing = urgent || self.spare && self.born == 0 && self.idle_m.is_null();
+        self.spare &= urgent;
+        self.born += usize::from(missing);
+        missing.then_some(urgent)
     }
 
-    /// What a thread that was made begins with, if nobody was faster.
-    pub(crate) fn first_p(&mut self) -> Option<(&'static P, bool)> {
-        self.births -= 1;
-        self.pop_wanted()
-    }
-
-    pub(crate) fn pop_wanted(&mut self) -> Option<(&'static P, bool)> {
-        // SAFETY: null or a P, never freed (P2).
-        let p = unsafe { self.wanted.as_ref() }?;
-        self.wanted = p.link.get();
-        self.wanted_ps -= 1;
-        Some((p, p.for_searcher.get()))
+    /// It has arrived, or cannot be made.
+    pub(crate) fn born_m(&mut self) {
+        self.born -= 1;
     }
 
     /// Keeps an M whose thread ends.

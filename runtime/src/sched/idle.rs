@@ -9,6 +9,8 @@
 //!   ID3  An M that leaves the poller first clears `poll_until`, then takes an idle P under the lock.
 //!        So who sees `poll_until` set, under the lock, and a P idle, and breaks the poll, has woken
 //!        an M that will find that P.
+//!   ID4  A P never waits for a new thread while an M waits for a P: whoever comes second makes them
+//!        meet. (Making the thread takes the allocator's lock, which the goroutine of that M may hold.)
 //!
 //! The proof that nothing is lost
 //!
@@ -206,6 +208,9 @@ pub(crate) fn handoff_p(m: &'static M) {
 
 /// Gives a P that no M owns any more, with whatever is queued on it, to somebody.
 pub(crate) fn pass_on(p: &'static P) {
+    if SCHED.anybody_wants_p() && lend_p(p) {
+        return;
+    }
     if p.id < SCHED.procs() && (p.has_work() || !SCHED.injector().is_empty()) {
         start_m(SCHED.lock(), p, false);
         return;
@@ -226,6 +231,44 @@ pub(crate) fn pass_on(p: &'static P) {
     if SCHED.searchers.spinning() == 0 && any_work() {
         wake_p();
     }
+}
+
+/// Gives a P to an M that wants one because there is no other M for it (ID4).
+fn lend_p(p: &'static P) -> bool {
+    let mut state = SCHED.lock();
+    if p.id >= SCHED.procs() || !state.no_m() {
+        return false;
+    }
+    let Some(needy) = state.pop_wanting() else { return false };
+    state.spare = true;
+    drop(state);
+    threads::want();
+    needy.give_p(p);
+    true
+}
+
+/// Gets a P for an M that holds its goroutine, at any point of its code: an idle one, one for which
+/// there is no thread yet (ID4), or the M queues for one and sleeps. Async-signal-safe.
+pub(crate) fn wait_for_p(m: &'static M) {
+    let mut state = SCHED.lock();
+    let p = state.pop_p().map(|p| (p, false)).or_else(|| {
+        let wanted = state.pop_wanted();
+        state.spare |= wanted.is_some();
+        wanted
+    });
+    if let Some((p, spinning)) = p {
+        drop(state);
+        m.set_p(Some(p));
+        m.spinning.set(spinning);
+        watch::p_runs();
+        threads::want(); // for the spare one
+        stop_spinning(m);
+        return;
+    }
+    state.push_wanting(m);
+    drop(state);
+    m.note.sleep(); // ID2
+    m.set_p(m.take_p());
 }
 
 /// Gets a P for an M that comes back to its goroutine from a blocking wait: an idle one, or it

@@ -27,10 +27,11 @@ use std::sync::atomic::{
 };
 
 use super::g::{G, GRef};
-use super::home::Home;
+use super::home::{Home, WANTING};
 use super::p::P;
 use crate::config::MAX_THREADS;
 use crate::stack::Stack;
+use crate::sys::clock::Nanos;
 use crate::sys::cpu;
 use crate::sys::hold::Hold;
 use crate::sys::kick::{Kick, Rung};
@@ -66,6 +67,8 @@ pub(crate) struct M {
     handoff: Cell<*mut G>,
     /// The stack that an exiting goroutine has just left, packed; 0 if none.
     dead: Cell<usize>,
+    /// Kicks that came too early since it lost its P; see `preempt`.
+    pub(crate) tries: Cell<u32>,
     /// How often its goroutine has locked itself to this thread; see `locked`.
     pub(crate) locks: Cell<u32>,
     /// Counted among the searchers.
@@ -99,6 +102,15 @@ pub(crate) fn get(id: u32) -> Option<&'static M> {
     unsafe { slot.load(Ordering::Acquire).as_ref() } // partner: `leak_new`
 }
 
+/// What an M without a P does with its goroutine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Astray {
+    /// It runs it all the same, until it notices.
+    Runs,
+    /// It waits, with its thread.
+    Waits,
+}
+
 /// M5.
 static LOOKING: AtomicBool = AtomicBool::new(false);
 
@@ -128,7 +140,7 @@ pub(crate) fn adopt(
         section::set_depth(1); // g0 is never outside (SN1)
         m.g0_fs.set(tls::fs());
         *m.host.get() = host;
-        *m.kick.get() = own.then(|| Kick::new_for_this_thread(rung));
+        *m.kick.get() = Some(Kick::new_for_this_thread(rung));
     }
     m.tid.store(cpu::this_thread(), Ordering::Release); // E3
     m
@@ -164,6 +176,7 @@ impl M {
             p: AtomicPtr::new(ptr::null_mut()),
             handoff: Cell::new(ptr::null_mut()),
             dead: Cell::new(0),
+            tries: Cell::new(0),
             locks: Cell::new(0),
             spinning: Cell::new(false),
             host: UnsafeCell::new(Host::NOBODY),
@@ -317,26 +330,48 @@ impl M {
         }
     }
 
-    /// Kicks the thread. For the watchdog.
-    pub(crate) fn kick(&self) {
+    /// Whether this M has lost its P and has no other, and if so whether it sleeps until it gets one.
+    /// From elsewhere: an observation.
+    pub(crate) fn astray(&self) -> Option<Astray> {
+        if !self.hold.is_lost() {
+            return None;
+        }
+        let granted = !self.next_p.load(Ordering::Relaxed).is_null();
+        let waits = granted || self.home.rest.load(Ordering::Relaxed) == WANTING;
+        Some(if waits { Astray::Waits } else { Astray::Runs })
+    }
+
+    /// Has a P again, or its goroutine has left it.
+    pub(crate) fn regained(&self) {
+        self.tries.set(0);
+        self.hold.regained();
+    }
+
+    /// Kicks the thread once it has computed for `after_ns` from now; not at all, if it `may_sleep`,
+    /// by a kick that would wake it (KI3). For the watchdog.
+    pub(crate) fn kick(&self, after_ns: Nanos, may_sleep: bool) {
         LOOKING.store(true, Ordering::Relaxed); // E2
         store_load_fence(); // E2
         if self.tid.load(Ordering::Acquire) != 0 {
             // E3
             // SAFETY: made before `tid` was stored, dropped when nobody looks (M5).
-            if let Some(kick) = unsafe { &*self.kick.get() } {
-                kick.arm(0);
+            if let Some(kick) = unsafe { &*self.kick.get() }
+                && !(may_sleep && kick.rung() == Rung::Tgkill)
+            {
+                kick.arm(after_ns);
             }
         }
         LOOKING.store(false, Ordering::Release); // E2
     }
 
     /// The kick was felt. In the signal handler of this M's thread.
-    pub(crate) fn kicked(&self) {
+    pub(crate) fn kicked(&self) -> Option<&Kick> {
         // SAFETY: this thread's; not written while it can be kicked.
-        if let Some(kick) = unsafe { &*self.kick.get() } {
+        let kick = unsafe { &*self.kick.get() }.as_ref();
+        if let Some(kick) = kick {
             kick.fired();
         }
+        kick
     }
 
     /// The thread ends: from here on it is a plain one.

@@ -24,6 +24,8 @@ impl Counter {
 
 /// Goroutines asked to let others run.
 pub(crate) static PREEMPTIONS: Counter = Counter::new();
+/// Goroutines that waited for a P with their threads, stopped where they could not leave them.
+pub(crate) static STOPS: Counter = Counter::new();
 /// Ps taken from Ms.
 pub(crate) static RETAKES: Counter = Counter::new();
 /// Goroutines queued because they came back without a P.

@@ -20,6 +20,7 @@
 //! ```
 
 pub(crate) mod alarm;
+mod astray;
 pub(crate) mod call;
 pub(crate) mod claim;
 mod comeback;

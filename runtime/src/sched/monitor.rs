@@ -19,7 +19,7 @@ use super::list::GList;
 use super::m::{self, M};
 use super::ready::ready_list;
 use super::stalled::{SUSPECT_NS, Sight, Stall, Verdict, WATCH_NS};
-use super::{dump, idle, metrics, poll, preempt, retake, timers, watch};
+use super::{astray, dump, idle, metrics, poll, preempt, retake, timers, watch};
 use crate::config;
 use crate::stack;
 use crate::sys::clock::{self, NEVER, Nanos};
@@ -40,10 +40,13 @@ struct Own {
     /// Looks for a deadlock since a P ran, and how often Ps had been taken then.
     looks: u32,
     starts: u64,
+    astray: astray::List,
 }
 
 /// A look for a deadlock that is not certain is repeated after 10, 100 and 1000 ms.
 const LOOKS: u32 = 3;
+/// How long a goroutine whose P was taken while it blocked may compute before it is stopped.
+const RETURN_NS: Nanos = 100_000;
 const LOOK_AGAIN_NS: Nanos = 10_000_000;
 
 struct Monitor {
@@ -105,13 +108,18 @@ impl Host for Monitor {
                 Verdict::Suspect => SUSPECT_NS,
                 Verdict::Ask => {
                     if let Some(m) = owner(i) {
-                        preempt::preempt(m);
+                        attention.fruitful |= own.astray.slice_is_over(SCHED.p(i), m);
                         metrics::PREEMPTIONS.add();
                     }
                     watch_ns
                 }
                 Verdict::Retake => {
-                    attention.fruitful |= retake::retake(SCHED.p(i));
+                    let m = owner(i);
+                    let taken = retake::retake(SCHED.p(i));
+                    if let Some(m) = m.filter(|_| taken) {
+                        preempt::stop_after(m, RETURN_NS);
+                    }
+                    attention.fruitful |= taken;
                     SUSPECT_NS
                 }
             };
@@ -197,7 +205,7 @@ fn look(watched: &mut Watched, i: usize, at: Nanos, waits: bool) -> Verdict {
 pub(crate) fn start() -> io::Result<()> {
     let watched = (0..MAX_PROCS).map(|_| Watched { stall: Stall::NEW, thread: None }).collect();
     let started = clock::now();
-    let own = Own { watched, started, next_trace: started, looks: 0, starts: 0 };
+    let own = Own { watched, started, next_trace: started, looks: 0, starts: 0, astray: astray::List::new() };
     let monitor = Monitor { own: UnsafeCell::new(own) };
     let config = Config { max_procs: MAX_PROCS, ..Config::default() };
     watch::set(Sysmon::start(Arc::new(monitor), config)?);

@@ -68,6 +68,8 @@ pub(crate) struct P {
     pub(crate) retired: Cell<bool>,
     /// The id of the M that owns it, [`NOBODY`], or [`SOMEBODY`]; for the watchdog and dumps.
     pub(crate) m_id: AtomicU32,
+    /// How many more Ms that want a P are served before the global queue is (owner).
+    pub(crate) turns: Cell<usize>,
     /// Link of the list of wanted Ms, and whether that M begins as a searcher; under the scheduler's
     /// lock.
     pub(crate) link: Cell<*mut P>,
@@ -99,6 +101,7 @@ impl P {
             timer_when: AtomicU64::new(NEVER),
             retired: Cell::new(false),
             m_id: AtomicU32::new(NOBODY),
+            turns: Cell::new(0),
             link: Cell::new(ptr::null_mut()),
             for_searcher: Cell::new(false),
         }

@@ -26,6 +26,15 @@ pub(crate) fn init() {
 /// Takes `p` from its M, if that is in user code, and passes it on. False if the M was in the
 /// runtime: it is asked to let others run instead. For the watchdog (RT1).
 pub(super) fn retake(p: &'static P) -> bool {
+    let taken = take(p);
+    if taken {
+        idle::pass_on(p);
+    }
+    taken
+}
+
+/// As [`retake`] for a caller who gives the P to somebody.
+pub(super) fn take(p: &'static P) -> bool {
     let Some(m) = m::get(p.m_id.load(Ordering::Relaxed)) else { return false };
     if !POSSIBLE.load(Ordering::Relaxed) || !m.hold.begin() {
         return false; // RT2
@@ -35,7 +44,8 @@ pub(super) fn retake(p: &'static P) -> bool {
         return false;
     }
     p.m_id.store(SOMEBODY, Ordering::Relaxed); // ours now (HD1 of `sys::hold`)
+    // Its next goroutine begins another round.
+    p.tick.store(p.tick.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     metrics::RETAKES.add();
-    idle::pass_on(p);
     true
 }

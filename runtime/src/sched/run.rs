@@ -44,7 +44,7 @@ pub(crate) fn m_main() {
     if let Err(error) = &alt_stack {
         fatal::fatal(format_args!("no signal stack for a scheduler thread: {error}"));
     }
-    threads::begin(m);
+    threads::arrived(m);
     while let Some(g) = next(m) {
         idle::stop_spinning(m);
         match g.bound_m() {

@@ -4,14 +4,16 @@
 //! Invariants
 //!   MT1  Threads are made by one thread of its own, the spawner: making one allocates, and whoever
 //!        needs an M may be in a runtime section, or the watchdog.
-//!   MT2  A P that waits for a new thread is on the list of wanted Ms, owned by nobody else, until a
-//!        new thread has done all that allocates, or an M that is about to idle comes by: so no P
-//!        waits for the allocator. As many threads are being made as Ps wait, not more.
+//!   MT2  A P that waits for a new thread is on the list of wanted Ms, owned by nobody else, until an M
+//!        that is about to idle, as new ones are, takes it from there. The spawner owns none: it may
+//!        wait for the allocator's lock, and for its holder to be lent that very P.
 //!   MT3  `LIVE` counts threads from before they are made until after they have left every list.
 //!   MT4  A thread ends only on g0, without a P, taken off the idle list by itself, and after the
 //!        watchdog has looked away (M5 of `m`). Its M is used again by a later thread, unless
 //!        that one's thread-locals are at the same address and lend something else: blocks of
 //!        goroutines remember whom they ran on by these two (HO2 of `tls::host`).
+//!   MT5  Where a P goes to a goroutine that waits with its thread only because there was no other M, a
+//!        spare one is made, so that those that need one have their turn, too.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -67,7 +69,7 @@ pub(crate) fn start() -> io::Result<()> {
     Ok(())
 }
 
-/// The caller has put a P on the list of wanted Ms (MT2).
+/// The caller has put a P on the list of wanted Ms (MT2), or asked for a spare one (MT5).
 pub(crate) fn want() {
     NOTE.wake();
 }
@@ -76,32 +78,36 @@ pub(crate) fn want() {
 fn serve() {
     loop {
         let mut state = SCHED.lock();
-        if let Some((m, p, spinning)) = state.pop_m_for_wanted() {
+        if let Some((m, p, spinning)) = state.pop_match() {
             drop(state);
             m.start(p, spinning);
-        } else if state.bear() {
-            drop(state);
-            make();
-        } else {
-            return;
+            continue;
         }
+        let Some(urgent) = state.bear_m() else { return };
+        drop(state);
+        make(urgent);
     }
 }
 
-/// The new thread's M gets its first P, unless there is none for it any more (MT2).
-pub(crate) fn begin(m: &'static M) {
-    let first = SCHED.lock().first_p();
-    if let Some((p, spinning)) = first {
+/// A new thread's M takes the P that it was made for, if that is still there.
+pub(crate) fn arrived(m: &'static M) {
+    let mut state = SCHED.lock();
+    state.born_m();
+    if let Some((p, spinning)) = state.pop_wanted() {
         m.set_p(Some(p));
         m.spinning.set(spinning);
     }
 }
 
 /// MT1.
-fn make() {
+fn make(urgent: bool) {
     let most = config::settings().max_threads;
     if LIVE.fetch_add(1, Ordering::Relaxed) >= most {
         // MT3
+        if !urgent {
+            LIVE.fetch_sub(1, Ordering::Relaxed); // a counter
+            return SCHED.lock().born_m(); // there will be no spare one
+        }
         fatal::fatal(format_args!(
             "thread exhaustion: the limit of {most} scheduler threads is reached \
              (GUSTY_MAX_THREADS); goroutines block in system calls faster than these return"
@@ -112,7 +118,7 @@ fn make() {
         let builder = std::thread::Builder::new()
             .name(format!("gusty-m{}", live()))
             .stack_size(G0_STACK_BYTES);
-        match builder.spawn(|| (SCHED.m_entry())()) {
+        match builder.spawn(SCHED.m_entry()) {
             Ok(_) => return metrics::THREADS_STARTED.add(),
             Err(error) if refused == TRIES => fatal::fatal(format_args!(
                 "thread exhaustion: the system starts no thread for the scheduler ({error}); \

@@ -83,10 +83,17 @@ impl Hold {
         }
     }
 
-    /// Owner: has noticed the loss, and holds nothing now; what it gets next is its own again.
+    /// Owner: has noticed the loss; what it holds now, or gets next, is its own again.
     pub(crate) fn regained(&self) {
         debug_assert_eq!(self.0.load(Ordering::Relaxed) & STATE, LOST);
         self.0.store(HELD, Ordering::Relaxed); // the taker looks only at Ms that hold something
+    }
+
+    /// Whether the owner has lost its right and not noticed, or not got another. To the owner: final,
+    /// until it is `regained`.
+    #[inline]
+    pub(crate) fn is_lost(&self) -> bool {
+        self.0.load(Ordering::Acquire) & STATE == LOST // partner: `finish`
     }
 
     /// Taker: announces itself; a membarrier and a look at the owner's depth follow (HD2).

@@ -21,6 +21,14 @@ pub(crate) fn remember() {
     let _ = MASK.set(mask); // the first one counts
 }
 
+/// Whether `mask`, of which the kernel has written one word, is the remembered one: code in a signal
+/// handler has another. Async-signal-safe.
+pub(crate) fn is_usual(mask: &libc::sigset_t) -> bool {
+    // SAFETY: a set begins with the kernel's, of 64 signals.
+    let word = |set: &libc::sigset_t| unsafe { std::ptr::from_ref(set).cast::<u64>().read() };
+    MASK.get().is_some_and(|usual| word(usual) == word(mask))
+}
+
 /// Gives the calling thread the remembered mask.
 pub(crate) fn adopt() {
     if let Some(mask) = MASK.get() {

@@ -1,0 +1,113 @@
+//! Job: the Ms whose P was taken while they computed and that have no other yet: how many there may be,
+//!   and what is done at the end of a slice.
+//! Layer: L2 (sched)
+//! Not here: taking (`retake`), stopping (`preempt`), whose slice is over (`stalled`).
+//! Invariants
+//!   AS1  Of these Ms at most [`limit`] exist: `GUSTY_MAX_STOPPED`, or 4 * GOMAXPROCS but at least 16.
+//!        So the scheduler has at most GOMAXPROCS + that + 4 threads, beside those that block in calls.
+//!   AS2  At most [`RUNNING`] of them run without having been stopped yet; those that the kick does not
+//!        stop though they compute ("deaf": it is off, or somebody took the signal) count for AS1 only.
+//!   AS3  At the limit a P is taken only to give it to one that waits, so their number stays the same. If
+//!        none waits, the goroutine keeps its P, is asked to let others run, and kicked once a look.
+//!
+//! So among goroutines that can be stopped in place (program code, with thread-locals of their own) one
+//! or two threads more than Ps are enough for any number. Of those that can not, as many as the limit
+//! allows have turns on the P's; others that have not begun have to wait until one of them ends, calls
+//! the runtime, or is seen in a place where it can be stopped.
+//!
+//! The list is the watchdog's own; whether an M is still astray is seen by its `hold`. One that has
+//! fallen asleep in the kernel meanwhile is forgotten, as if it had lost its P there. It does not
+//! allocate (MO2 of `monitor`).
+
+use super::global::SCHED;
+use super::m::{Astray, M};
+use super::p::P;
+use super::{idle, preempt, retake};
+use crate::config;
+use crate::sys::clock::Nanos;
+use crate::sys::cpu::{Activity, ThreadClock, ThreadState};
+
+/// AS2.
+const RUNNING: usize = 2;
+/// The fewest that [`limit`] allows by default.
+const FEWEST: usize = 16;
+/// For each P, by default.
+const FOR_EACH_P: usize = 4;
+/// CPU time after which an M that runs on is deaf to kicks. A late kick comes within a tick (10 ms).
+const DEAF_NS: Nanos = 30_000_000;
+
+/// One M.
+struct Entry {
+    m: &'static M,
+    /// Its CPU clock when its P was taken, and at the last look.
+    taken_at: Nanos,
+    seen_at: Nanos,
+}
+
+/// See the module.
+pub(super) struct List(Vec<Entry>);
+
+/// AS1.
+fn limit() -> usize {
+    let by_procs = || (FOR_EACH_P * SCHED.procs() as usize).max(FEWEST);
+    config::settings().max_stopped.unwrap_or_else(by_procs)
+}
+
+impl List {
+    pub(super) fn new() -> List {
+        List(Vec::with_capacity(config::MAX_STOPPED))
+    }
+
+    /// The goroutine that `m` runs on `p` has used up its slice while others wait: lets them have the P,
+    /// and stops it. True if the P was taken.
+    pub(super) fn slice_is_over(&mut self, p: &'static P, m: &'static M) -> bool {
+        let running = self.look();
+        let taken = if self.0.len() < limit() {
+            running < RUNNING && retake::retake(p)
+        } else {
+            SCHED.anybody_wants_p() && swap(p) // AS3
+        };
+        if !taken {
+            preempt::preempt(m);
+            return false;
+        }
+        let clock = ThreadClock::of(m.tid()).now().unwrap_or(0);
+        if self.0.len() < self.0.capacity() && !self.0.iter().any(|entry| std::ptr::eq(entry.m, m)) {
+            self.0.push(Entry { m, taken_at: clock, seen_at: clock });
+        }
+        preempt::stop(m);
+        true
+    }
+
+    /// Forgets those that are not astray any more; how many run and are not deaf.
+    fn look(&mut self) -> usize {
+        let mut running = 0;
+        self.0.retain_mut(|entry| match entry.m.astray() {
+            None => false,
+            Some(Astray::Waits) => true,
+            Some(Astray::Runs) => {
+                let Some(clock) = ThreadClock::of(entry.m.tid()).now() else { return false };
+                let stands = std::mem::replace(&mut entry.seen_at, clock) == clock;
+                if stands && ThreadState::of(entry.m.tid()).now() == Activity::Asleep {
+                    return false;
+                }
+                running += usize::from(clock.saturating_sub(entry.taken_at) < DEAF_NS);
+                true
+            }
+        });
+        running
+    }
+}
+
+/// Takes `p` from its M for one that waits for a P.
+fn swap(p: &'static P) -> bool {
+    if !retake::take(p) {
+        return false;
+    }
+    let needy = SCHED.lock().pop_wanting();
+    match needy {
+        Some(needy) => needy.give_p(p),
+        None => idle::pass_on(p),
+    }
+    true
+}
