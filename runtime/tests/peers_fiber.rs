@@ -12,14 +12,14 @@ use gusty::{spawn, thread};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use waiters::{everywhere, until_parked};
+use waiters::{sweep, until_parked};
 
 const SHORT: Duration = Duration::from_millis(2);
 
 /// test_fiber: join of a function, of a method, of a closure that owns what cannot be copied.
 #[test]
 fn fiber_join_variants() {
-    everywhere("fiber_join_variants", || {
+    sweep("fiber_join_variants", || {
         fn function() -> u32 {
             1
         }
@@ -42,7 +42,7 @@ fn fiber_join_variants() {
 /// test_fiber: ids differ, and are kept by the handle when it moves.
 #[test]
 fn fiber_ids_and_moves() {
-    everywhere("fiber_ids_and_moves", || {
+    sweep("fiber_ids_and_moves", || {
         let (one, other) = (spawn(thread::current), spawn(thread::current));
         let (id, other_id) = (one.thread().id(), other.thread().id());
         assert_ne!(id, other_id);
@@ -55,7 +55,7 @@ fn fiber_ids_and_moves() {
 /// test_fiber: two that yield to each other take turns; a detached one runs to its end.
 #[test]
 fn fiber_yield_and_detach() {
-    everywhere("fiber_yield_and_detach", || {
+    sweep("fiber_yield_and_detach", || {
         let (drops, notify) = (Drops::new(), Arc::new(Notify::new()));
         for _ in 0..2 {
             let (tracker, notify) = (drops.tracker(), notify.clone());
@@ -73,7 +73,7 @@ fn fiber_yield_and_detach() {
 /// test_fiber: sleep_for and sleep_until do not end early; one in the past ends at once.
 #[test]
 fn fiber_sleep() {
-    everywhere("fiber_sleep", || {
+    sweep("fiber_sleep", || {
         let began = Instant::now();
         thread::sleep(SHORT);
         thread::sleep_until(began + 2 * SHORT);
@@ -87,7 +87,7 @@ fn fiber_sleep() {
 /// each of the blocking, trying and timed forms.
 #[test]
 fn channel_push_and_pop() {
-    everywhere("channel_push_and_pop", || {
+    sweep("channel_push_and_pop", || {
         for capacity in [0, 1, 2, 16] {
             let (tx, rx) = chan::bounded(capacity);
             let theirs = tx.clone();
@@ -113,7 +113,7 @@ fn channel_push_and_pop() {
 
 #[test]
 fn channel_push_closed() {
-    everywhere("channel_push_closed", || {
+    sweep("channel_push_closed", || {
         for capacity in [0, 1, 16] {
             let (tx, rx) = chan::bounded(capacity);
             tx.close();
@@ -128,7 +128,7 @@ fn channel_push_closed() {
 /// wm_1, wm_2: a producer stops at the bound and goes on when there is room.
 #[test]
 fn channel_watermark() {
-    everywhere("channel_watermark", || {
+    sweep("channel_watermark", || {
         let (tx, rx) = chan::bounded(3);
         let pushed = Arc::new(AtomicUsize::new(0));
         let theirs = pushed.clone();
@@ -151,7 +151,7 @@ fn channel_watermark() {
 /// moveable, rangefor: values that cannot be copied, and iteration up to the close.
 #[test]
 fn channel_moveable_and_range_for() {
-    everywhere("channel_moveable_and_range_for", || {
+    sweep("channel_moveable_and_range_for", || {
         let (tx, rx) = chan::bounded(2);
         let producer = spawn(move || (0..50).map(Box::new).try_for_each(|value| tx.send(value)));
         let mut sum = 0;
@@ -166,7 +166,7 @@ fn channel_moveable_and_range_for() {
 /// issue_181: a value whose push ran out of time is not delivered later, and gone once.
 #[test]
 fn channel_issue_181() {
-    everywhere("channel_issue_181", || {
+    sweep("channel_issue_181", || {
         let drops = Drops::new();
         let (tx, rx) = chan::bounded(0);
         for i in 0..5 {
@@ -182,7 +182,7 @@ fn channel_issue_181() {
 /// issue_268: closing while consumers wait lets all of them go, and each value out once.
 #[test]
 fn channel_issue_268() {
-    everywhere("channel_issue_268", || {
+    sweep("channel_issue_268", || {
         for capacity in [0, 8] {
             let (tx, rx) = chan::bounded(capacity);
             let consumers: Vec<_> = (0..8)
@@ -204,12 +204,12 @@ fn channel_issue_268() {
 /// is dropped without a value says so; an exception arrives.
 #[test]
 fn futures() {
-    everywhere("futures", || {
+    sweep("futures", || {
         let asynchronous = spawn(|| 3);
         assert_eq!(asynchronous.join().unwrap(), 3);
         let task = |n: i32| move || n * 2;
         assert_eq!(spawn(task(4)).join().unwrap(), 8);
-        let failed = spawn(|| std::panic::panic_any("expected by the test"));
+        let failed = spawn(|| std::panic::resume_unwind(Box::new("expected by the test")));
         assert!(failed.join().unwrap_err().is::<&str>());
         let (promise, future) = chan::bounded(1);
         assert_eq!(future.recv_timeout(SHORT), Err(RecvTimeoutError::Timeout));
@@ -224,7 +224,7 @@ fn futures() {
 /// example ping_pong.
 #[test]
 fn example_ping_pong() {
-    everywhere("example_ping_pong", || {
+    sweep("example_ping_pong", || {
         let ((ping_tx, ping), (pong_tx, pong)) = (chan::bounded(0), chan::bounded(0));
         let rounds = scaled(2_000);
         let one = spawn(move || {
@@ -242,7 +242,7 @@ fn example_ping_pong() {
 /// example wait_stuff: the first of several results, the first that is no failure, all of them.
 #[test]
 fn example_wait_stuff() {
-    everywhere("example_wait_stuff", || {
+    sweep("example_wait_stuff", || {
         let gate = Arc::new(Notify::new());
         let (tx, rx) = chan::bounded(3);
         for (i, late) in [(1, true), (2, false), (3, true)] {
@@ -267,7 +267,7 @@ fn example_wait_stuff() {
 /// example work_stealing: what one P starts is run by all, each task once.
 #[test]
 fn example_work_stealing() {
-    everywhere("example_work_stealing", || {
+    sweep("example_work_stealing", || {
         let count = AtomicUsize::new(0);
         gusty::scope(|s| {
             for _ in 0..50 {
@@ -286,7 +286,7 @@ fn example_work_stealing() {
 /// skynet: a tree of tasks sums up what its leaves are numbered.
 #[test]
 fn skynet() {
-    everywhere("skynet", || {
+    sweep("skynet", || {
         fn node(first: u64, size: u64) -> u64 {
             if size == 1 {
                 return first;

@@ -12,12 +12,12 @@ use gusty::{go, spawn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use waiters::{everywhere, until_parked};
+use waiters::{sweep, until_parked};
 
 /// mass_co: 100, 1,000 and 10,000 at a time, each of which waits once.
 #[test]
 fn mass_co() {
-    everywhere("mass_co", || {
+    sweep("mass_co", || {
         for n in [100, 1_000, scaled(10_000)] {
             let (group, count) = (Arc::new(WaitGroup::new()), Arc::new(AtomicUsize::new(0)));
             let (open, gate) = chan::bounded::<()>(0);
@@ -38,7 +38,7 @@ fn mass_co() {
 /// Switch_1 and Switch_1000 of its comparison: the yields of all come to an end.
 #[test]
 fn switches() {
-    everywhere("switches", || {
+    sweep("switches", || {
         for (goroutines, yields) in [(1, scaled(20_000)), (1_000, 20)] {
             let count = AtomicUsize::new(0);
             gusty::scope(|s| {
@@ -64,7 +64,7 @@ fn channel_capacities() {
         go!(move || (0..n).try_for_each(|i| tx.send(make(i))).unwrap());
         rx.iter().collect()
     }
-    everywhere("channel_capacities", || {
+    sweep("channel_capacities", || {
         for capacity in [0, 1, 10_000] {
             assert_eq!(all(capacity, 500, |i| i), (0..500).collect::<Vec<_>>());
             assert_eq!(all(capacity, 500, drop).len(), 500);
@@ -75,7 +75,7 @@ fn channel_capacities() {
 /// channel: who waits to read when it is closed is let go; what is in it can still be read.
 #[test]
 fn channel_close() {
-    everywhere("channel_close", || {
+    sweep("channel_close", || {
         let (tx, rx) = chan::bounded::<u8>(2);
         let theirs = rx.clone();
         let reader = spawn(move || theirs.recv());
@@ -111,7 +111,7 @@ fn channel_many_to_many() {
             }
         }
     }
-    everywhere("channel_many_to_many", || {
+    sweep("channel_many_to_many", || {
         for capacity in [0, 1, 16] {
             let (tx, rx) = chan::bounded(capacity);
             let n = scaled(400);
@@ -135,13 +135,13 @@ fn channel_many_to_many() {
 /// testRollback: what a coroutine owns is destroyed however it ends.
 #[test]
 fn rollback() {
-    everywhere("rollback", || {
+    sweep("rollback", || {
         let drops = Drops::new();
         let (returns, panics, parked) = (drops.tracker(), drops.tracker(), drops.tracker());
         spawn(move || drop(returns)).join().unwrap();
         let panicked = spawn(move || {
             let _panics = panics;
-            panic!("expected by the test");
+            std::panic::resume_unwind(Box::new("expected by the test"));
         });
         assert!(panicked.join().is_err());
         let (tx, rx) = chan::bounded::<()>(0);

@@ -1,6 +1,6 @@
 //! Job: what the test suite of marl checks and applies here, all of it with 1, 2, 4, 8 and 64 Ps, from
 //!   a goroutine and from a plain thread (its "0 workers"). (Its condition variables are with
-//!   `gusty::sync`'s own tests.)
+//!   those of may, `peers_may_locks`.)
 
 mod common;
 
@@ -52,6 +52,66 @@ fn scheduler_tasks() {
         open.close();
         group.wait();
         assert_eq!(count.load(Ordering::Relaxed), 100);
+    });
+}
+
+/// scheduler: tasks run on the workers' threads, never on that of who waits for them.
+#[test]
+fn tasks_run_on_workers_only() {
+    fn thread() -> i32 {
+        // SAFETY: no preconditions.
+        unsafe { libc::gettid() }
+    }
+    sweep("tasks_run_on_workers_only", || {
+        let (here, is_thread) = (thread(), !gusty::is_goroutine());
+        let group = Arc::new(WaitGroup::new());
+        for _ in 0..100 {
+            group.go(move || {
+                for _ in 0..3 {
+                    assert!(!is_thread || thread() != here);
+                    gusty::yield_now();
+                }
+            });
+        }
+        group.wait();
+    });
+}
+
+/// event, any: of several events the first that is set ends the wait; those that were set stay so.
+#[test]
+fn event_any() {
+    sweep("event_any", || {
+        for first in 0..3 {
+            let (setters, events): (Vec<_>, Vec<_>) = (0..3).map(|_| manual_event()).unzip();
+            let waiter = events.clone();
+            let any = spawn(move || {
+                let mut select = chan::Select::new();
+                for event in &waiter {
+                    select.recv(event);
+                }
+                select.ready()
+            });
+            setters[first].close();
+            assert_eq!(any.join().unwrap(), first);
+            let set: Vec<_> = (0..3).filter(|&i| events[i].is_closed()).collect();
+            assert_eq!(set, [first]);
+        }
+    });
+}
+
+/// event, wait_for and wait_until: a wait ends with the event or with its time, and says which.
+#[test]
+fn event_timeouts() {
+    sweep("event_timeouts", || {
+        let (set, event) = manual_event();
+        assert_eq!(event.recv_timeout(SHORT), Err(chan::RecvTimeoutError::Timeout));
+        let soon = std::time::Instant::now() + SHORT;
+        assert_eq!(event.recv_deadline(soon), Err(chan::RecvTimeoutError::Timeout));
+        let setter = spawn(move || set.close());
+        let ended = Err(chan::RecvTimeoutError::Disconnected);
+        assert_eq!(event.recv_timeout(Duration::MAX), ended);
+        assert_eq!(event.recv_deadline(soon), ended, "it stays set");
+        assert!(setter.join().unwrap());
     });
 }
 

@@ -218,10 +218,11 @@ fn loom_who_finds_it_closed_sees_what_came_before() {
             theirs.with_mut(|note| unsafe { *note = 5 });
             m.channel.close()
         });
-        if model.channel.is_closed() {
-            // SAFETY: written before.
-            assert_eq!(note.with(|note| unsafe { *note }), 5);
+        while !model.channel.is_closed() {
+            thread::yield_now();
         }
+        // SAFETY: written before.
+        assert_eq!(note.with(|note| unsafe { *note }), 5);
         closer.join().unwrap();
         0
     });

@@ -133,10 +133,11 @@ fn loom_whoever_sees_that_it_fired_sees_what_led_to_it() {
             m.gift.with_mut(|gift| unsafe { *gift = 3 });
             m.cancel.fire()
         });
-        if model.cancel.is_fired() {
-            // SAFETY: written before.
-            assert_eq!(model.gift.with(|gift| unsafe { *gift }), 3);
+        while !model.cancel.is_fired() {
+            thread::yield_now();
         }
+        // SAFETY: written before.
+        assert_eq!(model.gift.with(|gift| unsafe { *gift }), 3);
         canceller.join().unwrap();
     });
 }
