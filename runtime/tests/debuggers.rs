@@ -37,7 +37,7 @@ fn others_run() {
 
 #[test]
 fn gdb_comes_and_goes() {
-    sliced("gdb_comes_and_goes", &[1, 4], || {
+    sliced("gdb_comes_and_goes", &[2], || {
         allow_tracers();
         let spinners = Spinners::new(5);
         for _ in 0..2 {

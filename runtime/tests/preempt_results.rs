@@ -9,7 +9,6 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::hint::black_box;
 
-use common::scaled;
 use gusty::spawn;
 use slices::sliced;
 
@@ -26,6 +25,7 @@ fn data(seed: u64) -> Vec<u64> {
 /// Each computation on three goroutines for each P, all at once; every round has to come to what the
 /// first one came to, where nobody else ran.
 fn stay_right(test: &'static str, rounds: usize, computations: &[Round]) {
+    let rounds = if cfg!(debug_assertions) { rounds / 50 } else { rounds };
     sliced(test, &[1, 2, 4], || {
         let expected = |seed, compute: Round| compute(&data(seed));
         let mut workers = Vec::new();
@@ -123,7 +123,7 @@ fn strings(data: &[u64]) -> u64 {
 
 #[test]
 fn flags_and_the_red_zone() {
-    let rounds = scaled(6_000);
+    let rounds = 3_000;
     stay_right("flags_and_the_red_zone", rounds, &[borrows, red_zone, strings]);
 }
 
@@ -176,7 +176,7 @@ fn x87(data: &[u64]) -> u64 {
 
 #[test]
 fn floating_point() {
-    stay_right("floating_point", scaled(4_000), &[floats, x87]);
+    stay_right("floating_point", 2_000, &[floats, x87]);
 }
 
 fn words_of<const N: usize, V: Copy>(vector: V) -> u64 {
@@ -245,7 +245,7 @@ fn vectors_of_256_bits() {
     let computations: [Round; 2] = [|d| unsafe { plain_avx2(d) }, |d| unsafe { ymm(d) }];
     // The words of a whole register have to be the same as those computed one by one.
     assert_eq!(computations[0](&data(1)), plain(&data(1)));
-    stay_right("vectors_of_256_bits", scaled(10_000), &computations);
+    stay_right("vectors_of_256_bits", 4_000, &computations);
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn vectors_of_512_bits() {
     // SAFETY: the processor has it.
     let computations: [Round; 2] = [|d| unsafe { plain_avx512(d) }, |d| unsafe { zmm(d) }];
     assert_eq!(computations[0](&data(1)), plain(&data(1)));
-    stay_right("vectors_of_512_bits", scaled(10_000), &computations);
+    stay_right("vectors_of_512_bits", 4_000, &computations);
 }
 
 /// As `plain_loop`, for any processor.

@@ -163,6 +163,16 @@ pub(crate) fn is_asked() -> bool {
 /// Lets the other goroutines of this P run; returns at once if there are none.
 #[inline]
 pub(crate) fn yield_now() {
+    yield_by(ready::push_yielding);
+}
+
+/// As [`yield_now`], for one whose slice is over.
+pub(crate) fn slice_is_over() {
+    yield_by(ready::push_expired);
+}
+
+#[inline]
+fn yield_by(push: fn(&'static P, GRef)) {
     let _section = Section::enter_if_outside(); // PA4
     let Some(m) = m::current() else {
         std::thread::yield_now();
@@ -183,7 +193,7 @@ pub(crate) fn yield_now() {
     leave(m, p, g, move || {
         let p = m::current().and_then(M::p).expect("commits run on an M with a P");
         // Frees a P and queues a G: nobody needs to be woken for it.
-        ready::push_yielding(p, g);
+        push(p, g);
     });
 }
 

@@ -95,6 +95,16 @@ pub(crate) fn push_local(p: &'static P, g: GRef) {
     unsafe { p.push(g) };
 }
 
+/// Queues a G whose slice is over: behind those in the global queue, too, as Go does. At the local tail
+/// it would keep that queue out for 61 slices, which are not short like the rounds of those that park.
+pub(crate) fn push_expired(p: &'static P, g: GRef) {
+    if SCHED.injector().is_empty() && !migrating() && pinned::of(g).is_none() {
+        push_local(p, g);
+    } else {
+        push_global(g);
+    }
+}
+
 /// Queues a G that yields: behind the others of this P, or, if there are none, behind those in the
 /// global queue, which it would otherwise keep out; behind those too if they are many, or a G that
 /// spawns and yields would stay ahead of what it spawned.
