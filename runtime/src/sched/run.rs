@@ -34,11 +34,13 @@ use crate::stack::{SizeClass, Stack};
 use crate::sys::mask;
 use crate::sys::section;
 use crate::sys::signal::AltStack;
+use crate::sys::thread;
 use crate::tls;
 
 /// Body of a scheduler thread. It has no P before it has done all that allocates (MT2 of `threads`).
 pub(crate) fn m_main() {
     let m = m::adopt(threads::rung(), |fits| SCHED.lock().pop_free_m(fits));
+    thread::name_this(m.id);
     mask::adopt();
     let alt_stack = AltStack::install();
     if let Err(error) = &alt_stack {
