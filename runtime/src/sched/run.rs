@@ -18,7 +18,6 @@
 
 use std::sync::atomic::Ordering;
 
-use super::dormant::Dormant;
 use super::g::{
     GRef, GStatus, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, LIGHT, OUTPUT_LIVE, REVIVED,
 };
@@ -248,9 +247,11 @@ fn finish(g: GRef) {
                 spawn::free(g);
             }
         }
-        // SAFETY: `poll` left a dormant goroutine, and the exchange has taken it out.
         waker if waker & JOIN_WAKER != 0 => {
-            unsafe { Dormant::from_bits(waker & !JOIN_WAKER) }.start()
+            // SAFETY: `poll` left a dormant goroutine, which the exchange has taken out (DM1).
+            let g = unsafe { GRef::from_bits(waker & !JOIN_WAKER) };
+            g.set_status(GStatus::Runnable);
+            ready::make_next(g);
         }
         // SAFETY: the only other values are parked joiners, who wait for exactly this.
         waiter => ready::ready(unsafe { GRef::from_bits(waiter) }),

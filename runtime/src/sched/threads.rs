@@ -4,7 +4,7 @@
 //! Invariants
 //!   MT1  Threads are made by one thread of its own, the spawner: making one may wait for libc's
 //!        allocator, and whoever needs an M may be in a runtime section, or the watchdog. Neither it
-//!        nor a thread that begins uses the program's allocator (TR1 of `sys::thread`): goroutines
+//!        nor a thread that begins uses the program's allocator (TN1 of `sys::thread`): goroutines
 //!        that wait for one that was stopped in there block their threads, and it may take all of
 //!        those, and new ones, until it is that one's turn.
 //!   MT2  A P that waits for a new thread is on the list of wanted Ms, owned by nobody else, until a

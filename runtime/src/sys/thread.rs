@@ -2,7 +2,7 @@
 //! Layer: L0 (machine)
 //! Not here: which threads there are (`sched::threads`), what they do.
 //! Invariants
-//!   TR1  Between the call and the first instruction of the thread's body only libc allocates: the
+//!   TN1  Between the call and the first instruction of the thread's body only libc allocates: the
 //!        table of thread-locals of the new thread. (`std::thread` makes boxes and names, and would
 //!        wait for a goroutine that was stopped in the program's allocator, which may itself wait for
 //!        the thread.)
@@ -59,7 +59,8 @@ pub(crate) fn start(stack_bytes: usize, body: fn()) -> Result<(), i32> {
     let size = (stack_bytes + overhead).next_multiple_of(PAGE);
     let mut attributes = MaybeUninit::uninit();
     let mut thread = MaybeUninit::uninit();
-    // SAFETY: initialised by the first call, not used after the last; the body is a function for ever.
+    // SAFETY: initialised by the first call, not used after the last; the body is a function for ever
+    // (TN1).
     let error = unsafe {
         libc::pthread_attr_init(attributes.as_mut_ptr());
         libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), size);
