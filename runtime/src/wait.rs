@@ -74,11 +74,11 @@ impl Node {
     }
 }
 
-/// The calling goroutine; `None` on a plain thread, whose first wait makes it a header: that may
-/// allocate, so it must be asked for (`park::current`) while no lock is held.
+/// The calling goroutine, for who holds a lock; `None` on a plain thread, whose first wait makes it a
+/// header: that may allocate, so it must be asked for (`park::current`) while no lock is held.
 #[inline]
 pub(crate) fn current_goroutine() -> Option<GRef> {
-    park::goroutine()
+    park::goroutine_inside()
 }
 
 /// Parks the caller, whose node is queued under `lock`, and unlocks; returns the outcome.
@@ -98,8 +98,16 @@ pub(crate) unsafe fn park_in<T>(
     let _held = ManuallyDrop::new(guard);
     let raw = lock.raw();
     // SAFETY: the lock is held, the guard forgotten; `unlock` runs once. The rest is promised by
-    // the caller.
-    let outcome = unsafe { park_queued(wait, until, reason, move || raw.unlock()) };
+    // the caller. A guard is a section (LK3).
+    let outcome = unsafe {
+        let unlock = move || raw.unlock();
+        if until.is_forever() {
+            park::park_inside(reason, unlock);
+            wait.outcome()
+        } else {
+            park_queued(wait, until, reason, unlock)
+        }
+    };
     section::leave(); // that of the forgotten guard (LK3)
     outcome
 }

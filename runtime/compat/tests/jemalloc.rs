@@ -8,6 +8,7 @@ mod battery;
 mod common;
 #[path = "../../tests/tls/fork.rs"]
 mod fork;
+mod stopped;
 
 use tikv_jemallocator::Jemalloc;
 

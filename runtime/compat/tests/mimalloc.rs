@@ -8,6 +8,7 @@ mod battery;
 mod common;
 #[path = "../../tests/tls/fork.rs"]
 mod fork;
+mod stopped;
 
 #[global_allocator]
 static ALLOC: gusty::Alloc<mimalloc::MiMalloc> = gusty::Alloc::new(mimalloc::MiMalloc);

@@ -4,6 +4,7 @@
 mod battery;
 #[path = "../../tests/common/mod.rs"]
 mod common;
+mod stopped;
 
 use battery::{Needs, on_many, survives};
 use common::Child;

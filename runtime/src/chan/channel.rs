@@ -132,10 +132,10 @@ impl<T> Channel<T> {
                 return Start::Ended(Outcome::Closed);
             }
             if let Some(receiver) = state.receivers.pop_claimed(SERVED) {
-                drop(state); // CH1: the buffer is empty, so this value overtakes none
+                let section = state.unlock(); // CH1: the buffer is empty, so this value overtakes none
                 // SAFETY: CH3: the receiver's slot takes one value.
                 unsafe { receiver.data.cast::<T>().copy_from_nonoverlapping(value, 1) };
-                ready::ready(receiver.g);
+                ready::ready_inside(&section, receiver.g);
                 return Start::Ended(Outcome::Done);
             }
             if state.buffer.len() == state.limit {
@@ -283,13 +283,13 @@ impl<T> Channel<T> {
             return Start::Ended(Outcome::Done);
         }
         if let Some(sender) = state.senders.pop_claimed(SERVED) {
-            drop(state); // CH1: empty and yet no place: there is only this value
+            let section = state.unlock(); // CH1: empty and yet no place: there is only this value
             if sender.late {
                 return Start::Late(sender);
             }
             // SAFETY: CH3: the sender's value.
             unsafe { out.copy_from_nonoverlapping(sender.data.cast(), 1) };
-            ready::ready(sender.g);
+            ready::ready_inside(&section, sender.g);
             return Start::Ended(Outcome::Done);
         }
         if self.is_closed_locked() {

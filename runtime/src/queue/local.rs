@@ -1,4 +1,4 @@
-//! Job: the queue of one owner, from which others steal: a ring of fixed size.
+//! Job: the queue of one owner, from which others steal: a ring of fixed size. Allocates nothing.
 //! Layer: L1 (structures)
 //! Not here: whose queue it is and what is in it (`sched::p`), whom to steal from (`sched::steal`).
 //! Invariants
@@ -7,7 +7,6 @@
 //!        `head` is still the one that was read means that nobody took anything since.
 //!   LQ2  A word is written to its slot before `tail` passes it, and the slot is written again only
 //!        after `head` has. So who moves `head` on from where it read it has read what was there.
-//!   LQ3  Nothing is allocated or freed, by anybody.
 //! Orderings
 //!   E1  push: slot.store, tail.store(Release) -> steal: tail.load(Acquire), slot.load
 //!   E2  take: slot.load, head.CAS(Release) -> push: head.load(Acquire), slot.store   (LQ2)
@@ -84,7 +83,7 @@ impl LocalQueue {
         let mut head = self.head.load(Ordering::Acquire); // E2: a push may follow, without another look
         while head != tail {
             let word = self.slot(head).load(Ordering::Relaxed); // written by the owner
-            let (ok, err) = (Ordering::AcqRel, Ordering::Acquire); // E2
+            let (ok, err) = (Ordering::AcqRel, Ordering::Acquire); // E2, LQ1
             match self.head.compare_exchange(head, head + 1, ok, err) {
                 Ok(_) => return Some(word),
                 Err(now) => head = now,

@@ -11,11 +11,14 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+use super::fatal;
 use super::global_queue::GlobalQueue;
 use super::home;
 use super::m::M;
 use super::p::{NOBODY, P, SOMEBODY};
 use crate::queue::searchers::Searchers;
+use crate::sys::errno::Errno;
+use crate::sys::map;
 use crate::sys::mutex::{Mutex, MutexGuard};
 
 pub(crate) use crate::config::MAX_PROCS;
@@ -147,11 +150,13 @@ impl Sched {
     }
 
     /// Adds `p`, which was made for the place of the next. Under the lock.
-    pub(crate) fn add_p(&self, p: Box<P>) -> &'static P {
+    pub(crate) fn add_p(&self, p: P) -> &'static P {
         let i = self.made.load(Ordering::Relaxed);
         debug_assert_eq!(p.id as usize, i);
-        let p = Box::leak(p);
-        self.all[i].store(p, Ordering::Release); // partner: `p`
+        let p: &'static P = map::keep(p).unwrap_or_else(|errno| {
+            fatal::fatal(format_args!("no memory for a P: {}", Errno(errno)))
+        });
+        self.all[i].store(ptr::from_ref(p).cast_mut(), Ordering::Release); // partner: `p`
         self.made.store(i + 1, Ordering::Release); // partner: `made`
         p
     }

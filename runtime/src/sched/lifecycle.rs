@@ -56,7 +56,7 @@ fn start() {
     preempt::init();
     section::on_notice(comeback::on_notice);
     SCHED.set_m_entry(run::m_main);
-    let made: Vec<_> = (0..settings.procs as u32).map(|i| Box::new(P::new(i))).collect();
+    let made: Vec<_> = (0..settings.procs as u32).map(P::new).collect();
     let mut state = SCHED.lock();
     SCHED.set_procs(u32::try_from(settings.procs).expect("at most MAX_PROCS")); // step 5
     let first_made = SCHED.made();

@@ -26,6 +26,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
 
+use super::fatal;
 use super::g::{G, GRef};
 use super::home::{Home, WANTING};
 use super::p::P;
@@ -33,8 +34,10 @@ use crate::config::MAX_THREADS;
 use crate::stack::Stack;
 use crate::sys::clock::Nanos;
 use crate::sys::cpu;
+use crate::sys::errno::Errno;
 use crate::sys::hold::Hold;
 use crate::sys::kick::{Kick, Rung};
+use crate::sys::map;
 use crate::sys::note::Note;
 use crate::sys::rand::Rand;
 use crate::sys::section;
@@ -163,7 +166,7 @@ impl M {
     pub(crate) fn leak_new() -> &'static M {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         assert!(id < MAX_MS as u32, "Ms are used again");
-        let m = Box::leak(Box::new(M {
+        let m = map::keep(M {
             hold: Hold::new(),
             id,
             place: Whereabouts::new(),
@@ -185,8 +188,11 @@ impl M {
             note: Note::new(),
             next_p: AtomicPtr::new(ptr::null_mut()),
             link: Cell::new(ptr::null_mut()),
-        }));
-        ALL[id as usize].store(m, Ordering::Release); // partner: `get`
+        });
+        let m: &'static M = m.unwrap_or_else(|errno| {
+            fatal::fatal(format_args!("no memory for a thread: {}", Errno(errno)))
+        });
+        ALL[id as usize].store(ptr::from_ref(m).cast_mut(), Ordering::Release); // partner: `get`
         m
     }
 

@@ -60,7 +60,7 @@ pub(crate) struct P {
     /// sets it, anybody may take it.
     next: CachePadded<AtomicPtr<G>>,
     /// Bits of Gs. The owner fills it; anybody may steal.
-    queue: LocalQueue,
+    queue: CachePadded<LocalQueue>,
     pub(crate) timers: SpinLock<TimerHeap>,
     /// Earliest deadline in `timers`, NEVER if none; written under its lock, read without.
     pub(crate) timer_when: AtomicU64,
@@ -96,7 +96,7 @@ impl P {
             stacks_held: AtomicI64::new(0),
             looked: Cell::new(0),
             next: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
-            queue: LocalQueue::new(),
+            queue: CachePadded::new(LocalQueue::new()),
             timers: SpinLock::new(TimerHeap::new()),
             timer_when: AtomicU64::new(NEVER),
             retired: Cell::new(false),

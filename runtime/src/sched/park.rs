@@ -106,6 +106,16 @@ pub(super) fn switch<C: FnOnce()>(m: &'static M, next: Option<GRef>, g: GRef, co
 #[inline]
 pub(crate) unsafe fn park<C: FnOnce()>(reason: WaitReason, commit: C) {
     let _section = Section::enter_if_outside(); // PA4
+    // SAFETY: as for this function.
+    unsafe { park_inside(reason, commit) };
+}
+
+/// As [`park`] for a caller in a section.
+///
+/// # Safety
+/// As [`park`]; the caller is in a section.
+#[inline]
+pub(crate) unsafe fn park_inside<C: FnOnce()>(reason: WaitReason, commit: C) {
     match m::current() {
         Some(m) if !tied_to(m) => {
             let (g, p) = here(m);
@@ -213,6 +223,7 @@ fn tied_to(m: &'static M) -> bool {
             && m.cur().is_some_and(|g| !g.flag(PINNED))
 }
 
+#[inline]
 fn here(m: &'static M) -> (GRef, &'static P) {
     let g = m.cur().expect("g0 never parks");
     (g, m.p().expect("a running goroutine has a P"))
@@ -228,6 +239,12 @@ pub(crate) fn current() -> GRef {
 #[inline]
 pub(crate) fn goroutine() -> Option<GRef> {
     let _section = Section::enter_if_outside(); // M3
+    goroutine_inside()
+}
+
+/// As [`goroutine`] for a caller in a section.
+#[inline]
+pub(crate) fn goroutine_inside() -> Option<GRef> {
     m::current().map(|m| m.cur().expect("g0 never waits"))
 }
 

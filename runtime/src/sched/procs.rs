@@ -16,7 +16,7 @@ pub(crate) fn resize(n: usize) -> usize {
     let n = n.clamp(1, MAX_PROCS);
     // Made before the section, in which nobody allocates. Ps are never taken back, so there are enough
     // of them even if somebody else comes first.
-    let mut new: Vec<_> = (SCHED.made()..n).map(|i| Box::new(P::new(i as u32))).collect();
+    let mut new: Vec<_> = (SCHED.made()..n).map(|i| P::new(i as u32)).collect();
     let _section = Section::enter(); // who holds the lock is not stopped
     let mut state = SCHED.lock();
     let old = SCHED.procs() as usize;
@@ -44,7 +44,7 @@ pub(crate) fn resize(n: usize) -> usize {
 }
 
 /// `new` holds the Ps that may have to be added. What is left is freed by the caller, in no section.
-fn grow(state: &mut State, old: usize, n: usize, new: &mut Vec<Box<P>>) {
+fn grow(state: &mut State, old: usize, n: usize, new: &mut Vec<P>) {
     for i in old..n {
         if i >= SCHED.made() {
             let at = new.iter().position(|p| p.id as usize == i);

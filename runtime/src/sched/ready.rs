@@ -41,6 +41,17 @@ pub(crate) fn ready(g: GRef) {
     make_next(g);
 }
 
+/// As [`ready`] for a caller in a section.
+#[inline]
+pub(crate) fn ready_inside(_section: &Section, g: GRef) {
+    if g.kind() != GKind::Goroutine {
+        g.note.wake();
+        return;
+    }
+    g.set_status(GStatus::Runnable);
+    make_next_inside(g);
+}
+
 /// Queues a runnable G as the next of this P; the one it displaces goes to the local tail.
 #[inline]
 pub(crate) fn make_next(g: GRef) {

@@ -18,7 +18,6 @@
 
 use std::sync::atomic::Ordering;
 
-use super::dormant::Dormant;
 use super::g::{
     GRef, GStatus, JOIN_DETACHED, JOIN_EXITED, JOIN_OPEN, JOIN_WAKER, LIGHT, OUTPUT_LIVE, REVIVED,
 };
@@ -34,11 +33,13 @@ use crate::stack::{SizeClass, Stack};
 use crate::sys::mask;
 use crate::sys::section;
 use crate::sys::signal::AltStack;
+use crate::sys::thread;
 use crate::tls;
 
 /// Body of a scheduler thread. It has no P before it has done all that allocates (MT2 of `threads`).
 pub(crate) fn m_main() {
     let m = m::adopt(threads::rung(), |fits| SCHED.lock().pop_free_m(fits));
+    thread::name_this(m.id);
     mask::adopt();
     let alt_stack = AltStack::install();
     if let Err(error) = &alt_stack {
@@ -246,9 +247,11 @@ fn finish(g: GRef) {
                 spawn::free(g);
             }
         }
-        // SAFETY: `poll` left a dormant goroutine, and the exchange has taken it out.
         waker if waker & JOIN_WAKER != 0 => {
-            unsafe { Dormant::from_bits(waker & !JOIN_WAKER) }.start()
+            // SAFETY: `poll` left a dormant goroutine, which the exchange has taken out (DM1).
+            let g = unsafe { GRef::from_bits(waker & !JOIN_WAKER) };
+            g.set_status(GStatus::Runnable);
+            ready::make_next(g);
         }
         // SAFETY: the only other values are parked joiners, who wait for exactly this.
         waiter => ready::ready(unsafe { GRef::from_bits(waiter) }),

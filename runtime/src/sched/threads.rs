@@ -2,11 +2,14 @@
 //! Layer: L2 (sched)
 //! Not here: when an M is needed (`idle`), its loop (`run`), the struct (`m`).
 //! Invariants
-//!   MT1  Threads are made by one thread of its own, the spawner: making one allocates, and whoever
-//!        needs an M may be in a runtime section, or the watchdog.
-//!   MT2  A P that waits for a new thread is on the list of wanted Ms, owned by nobody else, until an M
-//!        that is about to idle, as new ones are, takes it from there. The spawner owns none: it may
-//!        wait for the allocator's lock, and for its holder to be lent that very P.
+//!   MT1  Threads are made by one thread of its own, the spawner: making one may wait for libc's
+//!        allocator, and whoever needs an M may be in a runtime section, or the watchdog. Neither it
+//!        nor a thread that begins uses the program's allocator (TN1 of `sys::thread`): goroutines
+//!        that wait for one that was stopped in there block their threads, and it may take all of
+//!        those, and new ones, until it is that one's turn.
+//!   MT2  A P that waits for a new thread is on the list of wanted Ms, owned by nobody else, until a
+//!        new thread has done all that allocates, or an M that is about to idle comes by: so no P
+//!        waits for the allocator. As many threads are being made as Ps wait, not more.
 //!   MT3  `LIVE` counts threads from before they are made until after they have left every list.
 //!   MT4  A thread ends only on g0, without a P, taken off the idle list by itself, and after the
 //!        watchdog has looked away (M5 of `m`). Its M is used again by a later thread, unless
@@ -24,8 +27,10 @@ use super::global::SCHED;
 use super::m::M;
 use super::metrics;
 use crate::config;
+use crate::sys::errno::Errno;
 use crate::sys::kick::Rung;
 use crate::sys::note::Note;
+use crate::sys::thread;
 
 /// Stack of a scheduler thread. Goroutines do not run on it; signal handlers have their own.
 const G0_STACK_BYTES: usize = 128 * 1024;
@@ -58,6 +63,7 @@ pub(crate) fn floor() -> u32 {
 
 /// Starts the spawner.
 pub(crate) fn start() -> io::Result<()> {
+    thread::prepare();
     std::thread::Builder::new().name("gusty-spawner".into()).stack_size(G0_STACK_BYTES).spawn(
         || {
             loop {
@@ -115,14 +121,11 @@ fn make(urgent: bool) {
     }
     let mut refused = 0;
     loop {
-        let builder = std::thread::Builder::new()
-            .name(format!("gusty-m{}", live()))
-            .stack_size(G0_STACK_BYTES);
-        match builder.spawn(SCHED.m_entry()) {
-            Ok(_) => return metrics::THREADS_STARTED.add(),
-            Err(error) if refused == TRIES => fatal::fatal(format_args!(
-                "thread exhaustion: the system starts no thread for the scheduler ({error}); \
-                 {} exist",
+        match thread::start(G0_STACK_BYTES, || (SCHED.m_entry())()) {
+            Ok(()) => return metrics::THREADS_STARTED.add(),
+            Err(errno) if refused == TRIES => fatal::fatal(format_args!(
+                "thread exhaustion: the system starts no thread for the scheduler ({}); {} exist",
+                Errno(errno),
                 live() - 1
             )),
             Err(_) => {

@@ -139,7 +139,7 @@ impl<'a> Timed<'a> {
 }
 
 /// The heap's lock, with room for `more` timers. Room is made and given back outside of the lock (LK1
-/// of `sys::lock`), by system calls: the caller is in a section, where nobody allocates.
+/// of `sys::lock`), by system calls (MP2 of `sys::map`): the caller is in a section, where nobody allocates.
 fn lock_with_room(p: &P, more: usize) -> SpinGuard<'_, TimerHeap> {
     loop {
         let heap = p.timers.lock();

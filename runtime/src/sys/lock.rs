@@ -17,11 +17,12 @@
 //! from spinning over a lower-priority holder.
 
 use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::section;
+use super::section::{self, Section};
 
 /// Raw spin lock; see the module for its contract.
 pub(crate) struct RawSpin(AtomicBool);
@@ -105,6 +106,18 @@ impl<T> SpinLock<T> {
 
 /// Unlocks on drop.
 pub(crate) struct SpinGuard<'a, T>(&'a SpinLock<T>);
+
+impl<T> SpinGuard<'_, T> {
+    /// Unlocks, but stays in the section: for what is done next, which would enter one anew.
+    #[inline]
+    pub(crate) fn unlock(self) -> Section {
+        let guard = ManuallyDrop::new(self);
+        // SAFETY: the guard is proof of holding the lock (LK2), and is forgotten.
+        unsafe { guard.0.raw.unlock() };
+        // SAFETY: that of the guard (LK3), which does not leave it.
+        unsafe { Section::assume() }
+    }
+}
 
 impl<T> Deref for SpinGuard<'_, T> {
     type Target = T;

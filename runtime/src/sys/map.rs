@@ -9,6 +9,8 @@
 use std::mem;
 use std::ptr;
 
+use super::sleep_lock::SleepLock;
+
 const PAGE: usize = 4096;
 
 /// Room for values that are copied; which of the entries hold some is the owner's business.
@@ -76,9 +78,47 @@ impl<T: Copy> Drop for Mapped<T> {
     }
 }
 
+/// Moves `value` to where it stays for ever. Neither allocates nor waits for who does.
+///
+/// # Errors
+/// The kernel's error number.
+pub(crate) fn keep<T>(value: T) -> Result<&'static T, i32> {
+    const CHUNK: usize = 1 << 16;
+    /// Where the rest of the newest chunk is, and how many bytes it has.
+    static REST: SleepLock<(usize, usize)> = SleepLock::new((0, 0));
+    const { assert!(size_of::<T>() <= CHUNK && align_of::<T>() <= PAGE) };
+    let mut rest = REST.lock();
+    let padding = rest.0.next_multiple_of(align_of::<T>()) - rest.0;
+    if rest.1 < padding + size_of::<T>() {
+        let chunk = mem::ManuallyDrop::new(Mapped::<u8>::with_room(CHUNK)?);
+        *rest = (chunk.as_ptr().expose_provenance(), chunk.room());
+    } else {
+        *rest = (rest.0 + padding, rest.1 - padding);
+    }
+    let at = ptr::with_exposed_provenance_mut::<T>(rest.0);
+    *rest = (rest.0 + size_of::<T>(), rest.1 - size_of::<T>());
+    // SAFETY: within a chunk that is never unmapped, aligned, and handed out once.
+    unsafe {
+        at.write(value);
+        Ok(&*at)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Mapped;
+    use super::{Mapped, keep};
+
+    #[test]
+    fn what_is_kept_stays_apart() {
+        #[repr(align(64))]
+        struct Wide([u64; 9]);
+        let kept: Vec<_> =
+            (0..3_000u64).map(|i| (keep(i as u8).unwrap(), keep(Wide([i; 9])).unwrap())).collect();
+        for (i, (byte, wide)) in kept.iter().enumerate() {
+            assert_eq!((**byte, wide.0), (i as u8, [i as u64; 9]));
+            assert!(std::ptr::from_ref(*wide).addr().is_multiple_of(64));
+        }
+    }
 
     #[test]
     fn room_is_as_asked_for_and_reads_as_zeroes() {

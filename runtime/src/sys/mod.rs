@@ -43,4 +43,6 @@ pub(crate) mod signal;
 pub(crate) mod sleep_lock;
 #[cfg(not(loom))]
 pub(crate) mod text;
+#[cfg(not(loom))]
+pub(crate) mod thread;
 pub(crate) mod whereabouts;

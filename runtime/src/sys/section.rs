@@ -20,9 +20,9 @@
 //!   E2  leave: everything before; SECTION := 0 (x86 keeps the order) -> the taker's load
 //!       (partner: sys/whereabouts.rs)
 //!
-//! The count is read and written by separate instructions: between them the goroutine may be stopped
-//! and moved, but the word moves with it and nobody else writes it. The outermost entry stores a
-//! constant, so that one section's count does not wait for the last one's.
+//! The count may be read and written by separate instructions: between them the goroutine may be
+//! stopped and moved, but the word moves with it and nobody else writes it. The outermost entry stores
+//! a constant, so that one section's count does not wait for the last one's.
 //!
 //! Why counts of its own for each goroutine instead of one for each thread: the increment and a later
 //! read of "which thread is this?" are several instructions. If a goroutine is stopped and moved
@@ -46,10 +46,9 @@ pub(crate) fn on_notice(notice: fn()) {
 /// Enters a section: see the module. To be followed by [`leave`] on the same goroutine or thread.
 #[inline(always)]
 pub(crate) fn enter() {
-    let outer = depth();
-    if outer != 0 {
+    if depth() != 0 {
         // SAFETY: the word is this file's (SN1).
-        return unsafe { set_depth(outer + 1) };
+        return unsafe { tls::add::<SECTION, 1>() };
     }
     enter_outermost();
 }
@@ -57,7 +56,7 @@ pub(crate) fn enter() {
 #[inline(always)]
 fn enter_outermost() {
     // SAFETY: the word is this file's (SN1); the assembly is a compiler fence (E1).
-    unsafe { set_depth(1) };
+    unsafe { tls::set_const::<SECTION, 1>() };
     let sched = std::ptr::with_exposed_provenance::<Hold>(tls::get::<SCHED>());
     // SAFETY: null, or an M, which begins with its `Hold` and is never freed.
     if let Some(hold) = unsafe { sched.as_ref() }
@@ -70,10 +69,9 @@ fn enter_outermost() {
 /// Leaves the section entered last.
 #[inline(always)]
 pub(crate) fn leave() {
-    let depth = depth();
-    debug_assert_ne!(depth, 0, "left more sections than were entered");
+    debug_assert_ne!(depth(), 0, "left more sections than were entered");
     // SAFETY: the word is this file's (SN1); the assembly is a compiler fence (E2).
-    unsafe { set_depth(depth - 1) };
+    unsafe { tls::add::<SECTION, -1>() };
 }
 
 /// How many sections the caller is in.
@@ -108,6 +106,15 @@ impl Section {
     #[inline(always)]
     pub(crate) fn enter() -> Section {
         enter();
+        Section(std::marker::PhantomData)
+    }
+
+    /// Takes over a section that was entered and not left.
+    ///
+    /// # Safety
+    /// The caller is in a section that nobody else leaves.
+    #[inline(always)]
+    pub(crate) unsafe fn assume() -> Section {
         Section(std::marker::PhantomData)
     }
 

@@ -47,7 +47,7 @@ pub(crate) use alloc::unwrapped;
 pub(crate) use block::{Block, Layout, bind, dirty, prepare, reset, run_destructors};
 pub(crate) use fsbase::{fs, set_fs};
 pub(crate) use host::Host;
-pub(crate) use words::{SCHED, SECTION, at, get, on_goroutine, set};
+pub(crate) use words::{SCHED, SECTION, add, at, get, on_goroutine, set, set_const};
 
 use block::{Shape, Source};
 use modules::{Images, Module};

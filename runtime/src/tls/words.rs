@@ -9,7 +9,8 @@
 //!
 //! Why not `thread_local!`: the compiler may keep the address of a thread-local over a switch. These
 //! are reached by inline assembly that it cannot move or merge, so `get` may be inlined anywhere and
-//! costs two instructions: the linker turns the load of the offset into a constant. They also have a
+//! costs an instruction, and one more in each function for the offset, which does not change and which
+//! the linker makes a constant. They also have a
 //! fixed offset from the FS base, by which the scheduler fills in a block before it runs on it.
 
 use std::arch::{asm, global_asm};
@@ -78,9 +79,9 @@ pub(crate) fn get<const WORD: Word>() -> usize {
     // SAFETY: the words are part of every block (FS1).
     unsafe {
         asm!(
-            "mov {value}, qword ptr [rip + gusty_tls_words@GOTTPOFF]",
-            "mov {value}, qword ptr fs:[{value} + {word}]",
+            "mov {value}, qword ptr fs:[{at} + {word}]",
             value = out(reg) value,
+            at = in(reg) offset(),
             word = const WORD,
             options(nostack, preserves_flags, readonly),
         );
@@ -97,12 +98,48 @@ pub(crate) unsafe fn set<const WORD: Word>(value: usize) {
     // SAFETY: the words are part of every block (FS1).
     unsafe {
         asm!(
-            "mov {at}, qword ptr [rip + gusty_tls_words@GOTTPOFF]",
             "mov qword ptr fs:[{at} + {word}], {value}",
-            at = out(reg) _,
+            at = in(reg) offset(),
             value = in(reg) value,
             word = const WORD,
             options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Sets this thread's word, or that of the goroutine on it, to a constant.
+///
+/// # Safety
+/// As [`set`].
+#[inline(always)]
+pub(crate) unsafe fn set_const<const WORD: Word, const VALUE: i32>() {
+    // SAFETY: the words are part of every block (FS1).
+    unsafe {
+        asm!(
+            "mov qword ptr fs:[{at} + {word}], {value}",
+            at = in(reg) offset(),
+            word = const WORD,
+            value = const VALUE,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Adds a constant to this thread's word, or to that of the goroutine on it; by one instruction, so
+/// that it is the same goroutine's word that is read and written.
+///
+/// # Safety
+/// As [`set`].
+#[inline(always)]
+pub(crate) unsafe fn add<const WORD: Word, const VALUE: i32>() {
+    // SAFETY: the words are part of every block (FS1).
+    unsafe {
+        asm!(
+            "add qword ptr fs:[{at} + {word}], {value}",
+            at = in(reg) offset(),
+            word = const WORD,
+            value = const VALUE,
+            options(nostack),
         );
     }
 }
