@@ -27,8 +27,9 @@ fn fills() {
 }
 
 fn sorts(n: usize, compare: unsafe extern "C" fn(*const c_void, *const c_void) -> c_int) {
-    let mut words: Vec<[u8; 8]> =
-        (0..n as u32).map(|i| (u64::from(i.wrapping_mul(2_654_435_761)) | 1 << 56).to_le_bytes()).collect();
+    let mut words: Vec<[u8; 8]> = (0..n as u32)
+        .map(|i| (u64::from(i.wrapping_mul(2_654_435_761)) | 1 << 56).to_le_bytes())
+        .collect();
     words.iter_mut().for_each(|word| word[7] = 0);
     // SAFETY: so many elements of that size, and functions that compare two.
     unsafe { libc::qsort(words.as_mut_ptr().cast(), n, 8, Some(compare)) };
@@ -51,7 +52,10 @@ fn sorts_by_libc() {
     // SAFETY: the name of a function with a signature that is as good as this one.
     let compare = unsafe {
         let symbol = libc::dlsym(libc::RTLD_DEFAULT, c"strcmp".as_ptr());
-        std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*const c_void, *const c_void) -> c_int>(symbol)
+        std::mem::transmute::<
+            *mut c_void,
+            unsafe extern "C" fn(*const c_void, *const c_void) -> c_int,
+        >(symbol)
     };
     sorts(500_000, compare);
 }

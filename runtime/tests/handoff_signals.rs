@@ -229,5 +229,5 @@ fn forks_while_threads_wait() {
 fn the_process_ends_while_threads_wait() {
     let _alone = alone();
     let child = Child::of("the_process_ends_while_threads_wait").env("GUSTY_SLICE_US", "500");
-    child.run(|| std::mem::forget(Hogs::start())).succeeded();
+    child.run(|| _ = std::mem::ManuallyDrop::new(Hogs::start())).succeeded();
 }

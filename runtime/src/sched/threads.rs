@@ -99,14 +99,19 @@ pub(crate) fn arrived(m: &'static M) {
     }
 }
 
+/// There will be no spare one (MT5).
+fn not_made() {
+    LIVE.fetch_sub(1, Ordering::Relaxed); // a counter
+    SCHED.lock().born_m();
+}
+
 /// MT1.
 fn make(urgent: bool) {
     let most = config::settings().max_threads;
     if LIVE.fetch_add(1, Ordering::Relaxed) >= most {
         // MT3
         if !urgent {
-            LIVE.fetch_sub(1, Ordering::Relaxed); // a counter
-            return SCHED.lock().born_m(); // there will be no spare one
+            return not_made();
         }
         fatal::fatal(format_args!(
             "thread exhaustion: the limit of {most} scheduler threads is reached \
@@ -120,6 +125,7 @@ fn make(urgent: bool) {
             .stack_size(G0_STACK_BYTES);
         match builder.spawn(SCHED.m_entry()) {
             Ok(_) => return metrics::THREADS_STARTED.add(),
+            Err(_) if !urgent => return not_made(),
             Err(error) if refused == TRIES => fatal::fatal(format_args!(
                 "thread exhaustion: the system starts no thread for the scheduler ({error}); \
                  {} exist",
