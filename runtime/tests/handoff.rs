@@ -261,6 +261,21 @@ fn a_thousand_in_libc_take_few_threads() {
 }
 
 #[test]
+fn the_number_of_threads_that_are_stopped_is_a_setting() {
+    let name = "the_number_of_threads_that_are_stopped_is_a_setting";
+    let _alone = alone();
+    let child = Child::of(name).env("GUSTY_SLICE_US", "500").env("GUSTY_MAX_STOPPED", "1");
+    let ended = child.run(|| {
+        for procs in PROCS {
+            gomaxprocs(procs);
+            let most = crowd(20, fills);
+            assert!(most <= procs + 1 + 4, "{most} threads for {procs} Ps");
+        }
+    });
+    ended.succeeded();
+}
+
+#[test]
 fn ten_thousand_in_plain_code_take_no_more_threads_than_ps() {
     let _alone = alone();
     let child = Child::of("ten_thousand_in_plain_code_take_no_more_threads_than_ps")
