@@ -44,7 +44,7 @@ fn sorts_by_own_code() {
         (0..20).for_each(|i| _ = black_box(i));
         a.cmp(&b) as c_int
     }
-    sorts(100_000, compare);
+    sorts(scaled(100_000), compare);
 }
 
 /// Nothing but libc, for a tenth of a second.
@@ -57,12 +57,12 @@ fn sorts_by_libc() {
             unsafe extern "C" fn(*const c_void, *const c_void) -> c_int,
         >(symbol)
     };
-    sorts(500_000, compare);
+    sorts(scaled(500_000), compare);
 }
 
 /// One long call that allocates, too.
 fn matches() {
-    let text = format!("{}\0", "ab".repeat(4_000));
+    let text = format!("{}\0", "ab".repeat(scaled(4_000)));
     let text = CStr::from_bytes_with_nul(text.as_bytes()).unwrap();
     // SAFETY: zeroes are overwritten by `regcomp`; freed once.
     unsafe {
@@ -127,7 +127,9 @@ fn others_run(kind: Kind, work: fn()) {
             }
         }
         stop.store(true, Ordering::Relaxed);
-        common::until(|| ended.load(Ordering::Relaxed) == procs + 1);
+        while ended.load(Ordering::Relaxed) != procs + 1 {
+            std::thread::sleep(Duration::from_micros(100));
+        }
         gomaxprocs(before);
     }
 }

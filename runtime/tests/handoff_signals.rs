@@ -86,7 +86,9 @@ impl Drop for Hogs {
 
 fn child(test: &'static str, scenario: fn()) {
     let _alone = alone();
-    Child::of(test).env("GUSTY_SLICE_US", "500").run(scenario).succeeded();
+    let child = Child::of(test).env("GUSTY_SLICE_US", "500");
+    // No thread ends while it is looked at.
+    child.env("GUSTY_THREAD_IDLE_MS", "1000000").run(scenario).succeeded();
 }
 
 /// The scheduler's threads.
