@@ -50,7 +50,8 @@ impl Builder {
     ///
     /// For code that must not change threads but does not mind that others run on the same thread
     /// while it waits. It costs balance: if its thread is busy, no other can take it over, and each
-    /// of its wake-ups takes a lock and may have to wake that thread.
+    /// of its wake-ups takes a lock and may have to wake that thread. One that computes for long keeps
+    /// the others of its thread waiting, though not those of other threads.
     ///
     /// ```
     /// let pinned = gusty::Builder::new().pinned().spawn(|| {

@@ -283,6 +283,12 @@ mod tests {
     }
 
     #[test]
+    fn those_who_are_stopped_are_numbers_from_1_to_4096() {
+        assert_eq!([stopped("1"), stopped("4096")], [Ok(1), Ok(4096)]);
+        assert!(stopped("0").is_err() && stopped("4097").is_err() && stopped("all").is_err());
+    }
+
+    #[test]
     fn guards_have_names() {
         assert!(guard("mprotect").is_ok());
         assert!(guard("none").is_err());

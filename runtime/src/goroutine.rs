@@ -179,7 +179,7 @@ pub fn blocking<R>(f: impl FnOnce() -> R) -> R {
 /// microseconds. On a plain thread, which nothing moves anyway, this does nothing, and nothing for a pinned
 /// goroutine, which stays on its thread but shares it with the others that stay there. Pinned
 /// goroutines of a thread that another one has locked wait until it is unlocked, so that one must not
-/// wait for them.
+/// wait for them: lock a goroutine in a program with pinned ones only for as long as it does not wait.
 ///
 /// ```
 /// gusty::spawn(|| {

@@ -27,8 +27,9 @@ fn fills() {
 }
 
 fn sorts(n: usize, compare: unsafe extern "C" fn(*const c_void, *const c_void) -> c_int) {
-    let mut words: Vec<[u8; 8]> =
-        (0..n as u32).map(|i| (u64::from(i.wrapping_mul(2_654_435_761)) | 1 << 56).to_le_bytes()).collect();
+    let mut words: Vec<[u8; 8]> = (0..n as u32)
+        .map(|i| (u64::from(i.wrapping_mul(2_654_435_761)) | 1 << 56).to_le_bytes())
+        .collect();
     words.iter_mut().for_each(|word| word[7] = 0);
     // SAFETY: so many elements of that size, and functions that compare two.
     unsafe { libc::qsort(words.as_mut_ptr().cast(), n, 8, Some(compare)) };
@@ -43,7 +44,7 @@ fn sorts_by_own_code() {
         (0..20).for_each(|i| _ = black_box(i));
         a.cmp(&b) as c_int
     }
-    sorts(100_000, compare);
+    sorts(scaled(100_000), compare);
 }
 
 /// Nothing but libc, for a tenth of a second.
@@ -51,14 +52,17 @@ fn sorts_by_libc() {
     // SAFETY: the name of a function with a signature that is as good as this one.
     let compare = unsafe {
         let symbol = libc::dlsym(libc::RTLD_DEFAULT, c"strcmp".as_ptr());
-        std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*const c_void, *const c_void) -> c_int>(symbol)
+        std::mem::transmute::<
+            *mut c_void,
+            unsafe extern "C" fn(*const c_void, *const c_void) -> c_int,
+        >(symbol)
     };
-    sorts(500_000, compare);
+    sorts(scaled(500_000), compare);
 }
 
 /// One long call that allocates, too.
 fn matches() {
-    let text = format!("{}\0", "ab".repeat(4_000));
+    let text = format!("{}\0", "ab".repeat(scaled(4_000)));
     let text = CStr::from_bytes_with_nul(text.as_bytes()).unwrap();
     // SAFETY: zeroes are overwritten by `regcomp`; freed once.
     unsafe {
@@ -123,7 +127,9 @@ fn others_run(kind: Kind, work: fn()) {
             }
         }
         stop.store(true, Ordering::Relaxed);
-        common::until(|| ended.load(Ordering::Relaxed) == procs + 1);
+        while ended.load(Ordering::Relaxed) != procs + 1 {
+            std::thread::sleep(Duration::from_micros(100));
+        }
         gomaxprocs(before);
     }
 }
@@ -251,6 +257,21 @@ fn a_thousand_in_libc_take_few_threads() {
             let most = crowd(if procs == 8 { scaled(1_000) } else { 200 }, fill);
             let bound = procs + (4 * procs).max(16) + 4;
             assert!(most <= bound, "{most} threads of at most {bound}");
+        }
+    });
+    ended.succeeded();
+}
+
+#[test]
+fn the_number_of_threads_that_are_stopped_is_a_setting() {
+    let name = "the_number_of_threads_that_are_stopped_is_a_setting";
+    let _alone = alone();
+    let child = Child::of(name).env("GUSTY_SLICE_US", "500").env("GUSTY_MAX_STOPPED", "1");
+    let ended = child.run(|| {
+        for procs in PROCS {
+            gomaxprocs(procs);
+            let most = crowd(20, fills);
+            assert!(most <= procs + 1 + 4, "{most} threads for {procs} Ps");
         }
     });
     ended.succeeded();

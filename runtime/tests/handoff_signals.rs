@@ -86,7 +86,9 @@ impl Drop for Hogs {
 
 fn child(test: &'static str, scenario: fn()) {
     let _alone = alone();
-    Child::of(test).env("GUSTY_SLICE_US", "500").run(scenario).succeeded();
+    let child = Child::of(test).env("GUSTY_SLICE_US", "500");
+    // No thread ends while it is looked at.
+    child.env("GUSTY_THREAD_IDLE_MS", "1000000").run(scenario).succeeded();
 }
 
 /// The scheduler's threads.
@@ -199,6 +201,45 @@ fn setgid_reaches_threads_that_wait() {
     });
 }
 
+/// Who makes a thread holds a lock of libc's that `setgid` needs, and `setgid` waits for an answer of each
+/// thread with that lock held: nobody may be stopped before it has answered.
+#[test]
+fn setgid_is_answered_before_anybody_is_stopped() {
+    let name = "setgid_is_answered_before_anybody_is_stopped";
+    let _alone = alone();
+    let child = Child::of(name).env("GUSTY_SLICE_US", "100").env("GUSTY_TLS", "pthread");
+    let ended = child.run(|| {
+        let done = Arc::new(AtomicBool::new(false));
+        let changer = std::thread::spawn({
+            let done = done.clone();
+            move || {
+                while !done.load(Ordering::SeqCst) {
+                    // SAFETY: no preconditions.
+                    assert_eq!(unsafe { libc::setgid(libc::getgid()) }, 0);
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        });
+        for _ in 0..3 {
+            // Each has a stack of its own, and so a thread is made for each.
+            let (gate, wait) = gusty::chan::unbounded::<()>();
+            let start = |_| {
+                let wait = wait.clone();
+                spawn(move || {
+                    assert!(wait.recv().is_err());
+                    (0..50_000u64).for_each(|i| _ = std::hint::black_box(i));
+                })
+            };
+            let waiting: Vec<_> = (0..common::scaled(300)).map(start).collect();
+            drop(gate);
+            waiting.into_iter().for_each(|waiting| waiting.join().unwrap());
+        }
+        done.store(true, Ordering::SeqCst);
+        changer.join().unwrap();
+    });
+    ended.succeeded();
+}
+
 #[test]
 fn forks_while_threads_wait() {
     fn forks() {
@@ -229,5 +270,5 @@ fn forks_while_threads_wait() {
 fn the_process_ends_while_threads_wait() {
     let _alone = alone();
     let child = Child::of("the_process_ends_while_threads_wait").env("GUSTY_SLICE_US", "500");
-    child.run(|| std::mem::forget(Hogs::start())).succeeded();
+    child.run(|| _ = std::mem::ManuallyDrop::new(Hogs::start())).succeeded();
 }

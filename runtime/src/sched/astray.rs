@@ -72,7 +72,8 @@ impl List {
             return false;
         }
         let clock = ThreadClock::of(m.tid()).now().unwrap_or(0);
-        if self.0.len() < self.0.capacity() && !self.0.iter().any(|entry| std::ptr::eq(entry.m, m)) {
+        let known = self.0.iter().any(|entry| std::ptr::eq(entry.m, m));
+        if !known && self.0.len() < self.0.capacity() {
             self.0.push(Entry { m, taken_at: clock, seen_at: clock });
         }
         preempt::stop(m);
@@ -91,7 +92,11 @@ impl List {
                 if stands && ThreadState::of(entry.m.tid()).now() == Activity::Asleep {
                     return false;
                 }
-                running += usize::from(clock.saturating_sub(entry.taken_at) < DEAF_NS);
+                let deaf = clock.saturating_sub(entry.taken_at) >= DEAF_NS;
+                if deaf {
+                    preempt::stop(entry.m); // the kick was lost, perhaps
+                }
+                running += usize::from(!deaf);
                 true
             }
         });

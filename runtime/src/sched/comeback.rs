@@ -29,7 +29,7 @@ pub(crate) fn on_notice() {
 fn come_back(m: &'static m::M) {
     let g = m.cur().expect("an M on g0 loses nothing");
     if !tls::on_goroutine() || locked::is_locked(m) {
-        return preempt::regain(m, g); // CB1
+        return preempt::regain(m, g, true); // CB1
     }
     m.set_p(None); // somebody else's by now
     m.regained();

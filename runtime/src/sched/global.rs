@@ -29,7 +29,8 @@ pub(crate) struct State {
     idle_p: *mut P,
     idle_ps: usize,
     idle_m: *mut M,
-    /// Ms that have goroutines of their own and no P (HM2), first in, first out.
+    /// Ms that have goroutines of their own (HM2), or hold one that was stopped, and no P; first in,
+    /// first out.
     wanting: [*mut M; 2],
     /// Ps for which threads are to be made (MT2 of `threads`).
     wanted: *mut P,
@@ -118,7 +119,7 @@ impl Sched {
         debug_assert!(first);
     }
 
-    /// Whether an M waits for a P to run goroutines of its own.
+    /// Whether an M waits for a P to run goroutines of its own, or the one that it holds.
     #[inline]
     pub(crate) fn anybody_wants_p(&self) -> bool {
         self.wanting.load(Ordering::Relaxed) != 0 // a hint
@@ -201,6 +202,20 @@ impl State {
         m.home.rest.store(home::AWAKE, Ordering::Relaxed); // under the lock
         SCHED.wanting.fetch_sub(1, Ordering::Relaxed); // a hint
         Some(m)
+    }
+
+    /// Takes `m` off the list of those that want a P; false if it is not there.
+    pub(crate) fn remove_wanting(&mut self, m: &'static M) -> bool {
+        let mut found = false;
+        for _ in 0..SCHED.wanting() {
+            // Once around: the list is as long as it was, less one.
+            match self.pop_wanting() {
+                Some(other) if ptr::eq(other, m) => found = true,
+                Some(other) => self.push_wanting(other),
+                None => break,
+            }
+        }
+        found
     }
 
     pub(crate) fn no_m(&self) -> bool {

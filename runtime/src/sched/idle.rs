@@ -3,7 +3,8 @@
 //! Layer: L2 (sched)
 //! Not here: the order in which work is looked for (`find`), the counters (`queue::searchers`).
 //! Invariants
-//!   ID1  An M without a P runs no goroutine code; it searches, polls, or sleeps on its note.
+//!   ID1  An M without a P runs no goroutine code; it searches, polls, or sleeps on its note. (One that
+//!        lost its P to the watchdog does until it notices: `hold`, `astray`.)
 //!   ID2  An M on the idle list, or on that of Ms that want a P, sleeps until somebody takes it off
 //!        the list, gives it a P and wakes it.
 //!   ID3  An M that leaves the poller first clears `poll_until`, then takes an idle P under the lock.
@@ -11,6 +12,8 @@
 //!        an M that will find that P.
 //!   ID4  A P never waits for a new thread while an M waits for a P: whoever comes second makes them
 //!        meet. (Making the thread takes the allocator's lock, which the goroutine of that M may hold.)
+//!   ID5  Nor does an M that was stopped in the middle of its code wait while all those asleep that have
+//!        Ps: they may wait for a lock of that code, in a section. It goes on without a P.
 //!
 //! The proof that nothing is lost
 //!
@@ -33,16 +36,21 @@
 //! Go's 3 us nap before stealing a next slot (with default timer slack it is 57 us).
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::g::GRef;
 use super::global::{SCHED, State};
-use super::m::M;
+use super::m::{self, M};
 use super::p::P;
 use super::{poll, retire, threads, watch};
 use crate::config;
 use crate::sys::clock::{self, NEVER};
+use crate::sys::cpu::{Activity, ThreadState};
 use crate::sys::mutex::MutexGuard;
 use crate::sys::shim::{store_load_fence, store_load_fence_after_rmw};
+
+/// How often an M that was stopped looks whether anybody computes (ID5).
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Called after work was published by a plain store: wakes a searcher if that is needed.
 pub(crate) fn wake_p() {
@@ -248,8 +256,9 @@ fn lend_p(p: &'static P) -> bool {
 }
 
 /// Gets a P for an M that holds its goroutine, at any point of its code: an idle one, one for which
-/// there is no thread yet (ID4), or the M queues for one and sleeps. Async-signal-safe.
-pub(crate) fn wait_for_p(m: &'static M) {
+/// there is no thread yet (ID4), or the M queues for one and sleeps. False if it has none all the same,
+/// unless it `must` (ID5). Async-signal-safe.
+pub(crate) fn wait_for_p(m: &'static M, must: bool) -> bool {
     let mut state = SCHED.lock();
     let p = state.pop_p().map(|p| (p, false)).or_else(|| {
         let wanted = state.pop_wanted();
@@ -263,12 +272,26 @@ pub(crate) fn wait_for_p(m: &'static M) {
         watch::p_runs();
         threads::want(); // for the spare one
         stop_spinning(m);
-        return;
+        return true;
     }
     state.push_wanting(m);
     drop(state);
-    m.note.sleep(); // ID2
-    m.set_p(m.take_p());
+    let patience = || (!must).then(|| clock::after(PATIENCE));
+    while !m.note.sleep_until(patience()) {
+        if all_asleep() && SCHED.lock().remove_wanting(m) {
+            return false;
+        }
+    }
+    m.set_p(m.take_p()); // ID2
+    true
+}
+
+/// Whether no M that has a P computes; an observation.
+fn all_asleep() -> bool {
+    (0..SCHED.made()).all(|i| match m::get(SCHED.p(i).m_id.load(Ordering::Relaxed)) {
+        Some(m) => ThreadState::of(m.tid()).now() == Activity::Asleep,
+        None => true, // nobody's
+    })
 }
 
 /// Gets a P for an M that comes back to its goroutine from a blocking wait: an idle one, or it

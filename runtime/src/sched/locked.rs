@@ -7,6 +7,8 @@
 //!        knows what it has done to it.
 //!   LO2  A pinned goroutine never locks: it stays on its thread anyway (HM1 of `pinned`), and those
 //!        that it waits for may stay on it, too.
+//!   LO3  Goroutines that stay on an M (`pinned`) wait while another one has locked it, wherever that
+//!        waits: its thread is not theirs. Their owner is told (`lock_os_thread`).
 //! Source: Go's LockOSThread. New threads are made by the spawner, so they inherit nothing from a
 //!   locked one (Go needs a template thread for that).
 
@@ -21,7 +23,7 @@ fn here() -> Option<(&'static M, GRef)> {
     Some((m, g))
 }
 
-/// Binds the calling goroutine to its thread, once more.
+/// Binds the calling goroutine to its thread, once more (LO3).
 pub(crate) fn lock() {
     let _section = Section::enter_if_outside();
     let Some((m, g)) = here() else { return };

@@ -205,7 +205,14 @@ fn look(watched: &mut Watched, i: usize, at: Nanos, waits: bool) -> Verdict {
 pub(crate) fn start() -> io::Result<()> {
     let watched = (0..MAX_PROCS).map(|_| Watched { stall: Stall::NEW, thread: None }).collect();
     let started = clock::now();
-    let own = Own { watched, started, next_trace: started, looks: 0, starts: 0, astray: astray::List::new() };
+    let own = Own {
+        watched,
+        started,
+        next_trace: started,
+        looks: 0,
+        starts: 0,
+        astray: astray::List::new(),
+    };
     let monitor = Monitor { own: UnsafeCell::new(own) };
     let config = Config { max_procs: MAX_PROCS, ..Config::default() };
     watch::set(Sysmon::start(Arc::new(monitor), config)?);

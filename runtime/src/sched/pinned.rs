@@ -93,7 +93,8 @@ pub(super) fn end_poll(m: &'static M) {
     m.home.rest.store(AWAKE, Ordering::Relaxed); // a late break only costs an empty poll
 }
 
-/// Gives this M's P to one that has goroutines of its own and no P; false if there is none.
+/// Gives this M's P to one that has goroutines of its own, or holds one, and no P; false if there is
+/// none.
 #[cold]
 pub(super) fn give_p_away(m: &'static M) -> bool {
     let p = m.p().expect("only an M with a P can give it away");
@@ -106,7 +107,8 @@ pub(super) fn give_p_away(m: &'static M) -> bool {
         needy.give_p(p);
     }
     if m.spinning.replace(false) {
-        SCHED.searchers.retire(); // the new owner searches
+        // Without another look: no P is idle while an M wants one, and whoever releases a P looks.
+        SCHED.searchers.retire();
     }
     true
 }

@@ -9,8 +9,9 @@
 //!        thread-locals meanwhile, so it is to it as if the kernel had switched threads.
 //!   PV2  A kick counts only while the M is asked to let others run, or has lost its P.
 //!   PV3  Anywhere else a goroutine is stopped together with its thread: the signal handler waits for a
-//!        P. It does so only if the P is gone already, and outside of every section: it gives up
-//!        nothing, and nobody waits for what the runtime would hold. Nothing else runs on the thread.
+//!        P. It does so only if the P is gone already, outside of every section and of other signal
+//!        handlers (whoever calls `setgid` waits for libc's, with a lock): it gives up nothing, and
+//!        nobody waits for what the runtime would hold. Nothing else runs on the thread.
 //!   PV4  What the handler does is async-signal-safe: it allocates nothing, takes only locks whose
 //!        holders are in sections (SN2) and touches no thread-local that is made at its first use.
 //!   PV5  In code of libraries it waits only after the goroutine had a few more moments to leave it.
@@ -25,6 +26,9 @@
 //! finitely many turns the holder runs, and it is stopped again only after a slice. The threads that
 //! move Ps without having one do not allocate (the watchdog: MO2) or hold no P while they do (the one
 //! that makes threads: MT2). PV5 makes it rare.
+//!
+//! Should an M block in a section all the same (libc's lock for making threads, at the level `Pthread`):
+//! when all who have Ps are asleep, those who wait here do not wait any longer (ID5 of `idle`).
 //!
 //! On the M's alternate stack lie then a signal frame (3 KiB with AVX-512, 11 with AMX) and a few frames
 //! of this file; signals of others are handled on top of it, with their mask open (KH3). The kick's own
@@ -91,21 +95,25 @@ unsafe fn on_kick(context: *mut ucontext_t) {
     let Some(m) = m::current() else { return };
     let kick = m.kicked();
     if section::depth() != 0 || m.hold.is_quiet() {
-        return; // PV1 to PV3
+        return; // PV1, PV2, PV3
     }
     let Some(g) = m.cur() else { return };
     // SAFETY: the kernel passes a valid context.
     let (rip, mask) =
         unsafe { ((*context).uc_mcontext.gregs[libc::REG_RIP as usize], &(*context).uc_sigmask) };
-    let own_text = text::is_own(rip.cast_unsigned() as usize);
-    if own_text && tls::on_goroutine() && mask::is_usual(mask) {
+    let (own, outside) = (text::is_own(rip.cast_unsigned() as usize), mask::is_usual(mask));
+    if own && outside && tls::on_goroutine() {
         // SAFETY: `context` as for this function; PV1.
         if unsafe { stop_in_place(g, context) } {
             return;
         }
     }
-    let soon = || !own_text && kick.is_some_and(|kick| try_again(m, kick));
-    if m.hold.is_lost() && !soon() {
+    if !m.hold.is_lost() {
+        return; // PV3
+    }
+    let better_place = !own || !outside;
+    let again = better_place && kick.is_some_and(|kick| try_again(m, kick));
+    if !again && outside {
         wait(m, g);
     }
 }
@@ -130,8 +138,8 @@ extern "C" fn land() {
     drop(Section::enter());
 }
 
-/// PV5: has this M, which is in code of a library, kicked again soon. False if that was done often
-/// enough.
+/// PV5: has this M, which is in code of a library or a signal handler, kicked again soon. False if that
+/// was done often enough.
 fn try_again(m: &'static M, kick: &Kick) -> bool {
     let most = match kick.rung() {
         Rung::Perf => TRIES,
@@ -147,23 +155,25 @@ fn try_again(m: &'static M, kick: &Kick) -> bool {
     true
 }
 
-/// PV3: waits until this M has a P again.
+/// PV3, PV4: waits until this M has a P again.
 fn wait(m: &'static M, g: GRef) {
     metrics::STOPS.add();
     // SAFETY: the interrupted code is outside, and goes on outside; on this thread, to which the handler
     // belongs. There is nothing to notice that is not noticed here.
     unsafe { section::set_depth(1) };
-    regain(m, g);
+    regain(m, g, false);
     // SAFETY: as above.
     unsafe { section::set_depth(0) };
 }
 
-/// Gets a P for `m`, which has lost its own and holds its goroutine `g`. In a section.
-pub(super) fn regain(m: &'static M, g: GRef) {
+/// Gets a P for `m`, which has lost its own and holds its goroutine `g`. In a section. Unless `must` it
+/// may come back without one (ID5 of `idle`).
+pub(super) fn regain(m: &'static M, g: GRef, must: bool) {
     m.set_p(None); // somebody else's by now
     m.end_call();
     g.set_status(GStatus::Runnable);
-    idle::wait_for_p(m);
+    if idle::wait_for_p(m, must) {
+        m.regained();
+    }
     g.set_status(GStatus::Running);
-    m.regained();
 }

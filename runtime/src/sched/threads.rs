@@ -105,14 +105,19 @@ pub(crate) fn arrived(m: &'static M) {
     }
 }
 
+/// There will be no spare one (MT5).
+fn not_made() {
+    LIVE.fetch_sub(1, Ordering::Relaxed); // a counter
+    SCHED.lock().born_m();
+}
+
 /// MT1.
 fn make(urgent: bool) {
     let most = config::settings().max_threads;
     if LIVE.fetch_add(1, Ordering::Relaxed) >= most {
         // MT3
         if !urgent {
-            LIVE.fetch_sub(1, Ordering::Relaxed); // a counter
-            return SCHED.lock().born_m(); // there will be no spare one
+            return not_made();
         }
         fatal::fatal(format_args!(
             "thread exhaustion: the limit of {most} scheduler threads is reached \
@@ -123,6 +128,7 @@ fn make(urgent: bool) {
     loop {
         match thread::start(G0_STACK_BYTES, || (SCHED.m_entry())()) {
             Ok(()) => return metrics::THREADS_STARTED.add(),
+            Err(_) if !urgent => return not_made(),
             Err(errno) if refused == TRIES => fatal::fatal(format_args!(
                 "thread exhaustion: the system starts no thread for the scheduler ({}); {} exist",
                 Errno(errno),

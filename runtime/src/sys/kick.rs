@@ -3,7 +3,8 @@
 //! Not here: whom to kick and when (`gusty_sysmon`, the scheduler), what the handler does.
 //! Invariants
 //!   KI1  A kick belongs to one thread, which makes and drops it; nobody arms it after that.
-//!   KI2  Only one thread at a time arms or disarms a kick (the watchdog, or who holds its lock).
+//!   KI2  Only one thread at a time arms or disarms a kick from outside (the watchdog, or who holds its
+//!        lock); the thread itself may arm it at any time. If both do, one of the two delays counts.
 //!   KI3  `perf` and `timer` fire only when the thread returns to, or is in, user mode with CPU time
 //!        used: a blocked call never returns early or short because of them.
 //!   KI4  A kick may be late, may come after it was disarmed, and may come twice: the handler looks

@@ -3,28 +3,32 @@
 //! Invariants
 //!   PE1  An event is enabled only together with a limit of one more signal (`REFRESH`): an enabled
 //!        event without a limit would go on for ever.
+//!   PE2  A signal may get lost: one that comes while the same signal of somebody else waits to be
+//!        delivered. So an event that has not been felt for long is armed anew.
 //! Source: perf_event_open(2), "signal overflow"; the kernel's `perf_swevent_hrtimer`
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use libc::{c_int, c_ulong, pid_t};
 
 use super::handler::{self, SIGNAL};
-use crate::sys::clock::Nanos;
+use crate::sys::clock::{self, Nanos};
 
 const DISABLE: c_ulong = 0x2401;
 const REFRESH: c_ulong = 0x2402;
 const PERIOD: c_ulong = 0x4008_2404;
 /// The kernel takes shorter periods for this one.
 const SHORTEST: Nanos = 10_000;
+/// PE2.
+const LOST_NS: Nanos = 20_000_000;
 
 #[derive(Debug)]
 pub(super) struct Event {
     fd: OwnedFd,
     period: AtomicU64,
-    /// A signal is due that has not come yet.
-    armed: AtomicBool,
+    /// When it was armed, if a signal is due that has not come yet; else 0.
+    armed: AtomicU64,
 }
 
 impl Event {
@@ -34,7 +38,7 @@ impl Event {
         if !handler::own(fd.as_raw_fd()) {
             return None;
         }
-        let event = Event { fd, period: AtomicU64::new(SHORTEST), armed: AtomicBool::new(false) };
+        let event = Event { fd, period: AtomicU64::new(SHORTEST), armed: AtomicU64::new(0) };
         event.direct_to(tid).then_some(event)
     }
 
@@ -55,23 +59,26 @@ impl Event {
     pub(super) fn arm(&self, after_ns: Nanos) {
         let period = after_ns.max(SHORTEST);
         if self.period.load(Ordering::Relaxed) != period {
-            self.period.store(period, Ordering::Relaxed); // one thread at a time (KI2)
+            self.period.store(period, Ordering::Relaxed); // KI2
             self.control(PERIOD, (&raw const period).addr() as c_ulong);
         }
-        if !self.armed.swap(true, Ordering::Relaxed) {
-            self.control(REFRESH, 1); // PE1
+        let now = clock::now();
+        let armed = self.armed.load(Ordering::Relaxed);
+        if armed == 0 || now.saturating_sub(armed) >= LOST_NS {
+            self.armed.store(now.max(1), Ordering::Relaxed);
+            self.control(REFRESH, 1); // PE1, PE2
         }
     }
 
     pub(super) fn disarm(&self) {
         // What was due is still counted: the next one may come twice (KI4).
-        if self.armed.swap(false, Ordering::Relaxed) {
+        if self.armed.swap(0, Ordering::Relaxed) != 0 {
             self.control(DISABLE, 0);
         }
     }
 
     pub(super) fn fired(&self) {
-        self.armed.store(false, Ordering::Relaxed); // a flag; the event itself is the kernel's
+        self.armed.store(0, Ordering::Relaxed); // a flag; the event itself is the kernel's
     }
 
     fn control(&self, request: c_ulong, argument: c_ulong) {
