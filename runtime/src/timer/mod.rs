@@ -1,33 +1,43 @@
-//! Job: which deadline comes next: an intrusive 4-ary min-heap of timers.
+//! Job: which deadline comes next: a 4-ary min-heap of timers that are cancelled more often than they
+//!   expire.
 //! Layer: L1 (structures)
 //! Not here: the lock around a heap, what expiry does to whom, which heap a node is in after a
 //! merge (its embedder records that); this file knows no goroutine and reads no clock.
 //! Invariants
 //!   TH1  A queued node is pinned and alive: its owner removes it, or sees it popped, before it
-//!        frees or moves it. So every pointer in `entries` may be dereferenced.
+//!        frees or moves it. So every pointer in `slots` may be dereferenced.
 //!   TH2  A node is touched only under the lock of the heap it is in, or by its owner alone while
 //!        it is in none. Its fields are therefore plain cells.
-//!   TH3  `entries[i].node.pos == i`, and `entries[i].when == entries[i].node.when`.
+//!   TH3  `slots[node.slot]` is the node, for every queued node; an entry's slot holds its node, or
+//!        nothing if that was removed: the entry is then dead. A slot is in `free` if neither a node
+//!        nor an entry has it.
 //!   TH4  No entry comes before its parent: entry `i` has its parent at `(i - 1) / 4`.
 //!   TH5  Among equal deadlines the one inserted first comes first (`seq`).
+//!   TH6  The first entry is not dead, and at most half of all (or `FEW`) are.
+//! Source: lazy deletion as in Go's timers since 1.14.
 //! Checked by: `tests` (random operations against a sorted model, `check` after each of them)
 //!
-//! Four children a node, because a heap of deadlines is mostly pushed to and removed from: the
-//! tree is half as high as a binary one, and the four keys that a descent compares lie side by
-//! side. The key is kept beside the pointer, so a comparison touches no node unless keys are equal.
+//! Most timers are time limits: set, and taken back before they pass. So a removal only empties the
+//! node's slot; the entry is dropped when it comes up, or with all dead ones together once they are
+//! as many as the others. And entries know slots, which do not move, so no movement in the heap
+//! touches a node: with 100,000 timers those would all be cache misses.
 
 use std::{cell::Cell, marker::PhantomPinned, ptr::NonNull};
 
 #[cfg(test)]
 mod tests;
 
-/// Children of one entry.
+/// Children of one entry: the tree is half as high as a binary one, for the same comparisons.
 const ARITY: usize = 4;
 
-/// The position of a node that is in no heap.
-const NOT_QUEUED: usize = usize::MAX;
+/// As many dead entries may always stay.
+const FEW: usize = 16;
 
-/// The deadline that never comes. A node armed with it may be queued and removed like any other.
+/// The slot of a node that is in no heap.
+const NOT_QUEUED: u32 = u32::MAX;
+
+/// The deadline that never comes. A node armed with it may be queued and removed like any other; it
+/// has a slot and no entry.
 pub(crate) const NEVER: u64 = u64::MAX;
 
 /// One timer, embedded by its owner: on the stack of a parked goroutine, or in an `Arc`.
@@ -35,8 +45,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 /// Not `Sync`: an embedder that shares it vouches for TH2.
 pub(crate) struct TimerNode {
     when: Cell<u64>,
-    seq: Cell<u64>,
-    pos: Cell<usize>,
+    slot: Cell<u32>,
     data: Cell<usize>,
     _pinned: PhantomPinned,
 }
@@ -46,8 +55,7 @@ impl TimerNode {
     pub(crate) const fn new(data: usize) -> TimerNode {
         TimerNode {
             when: Cell::new(NEVER),
-            seq: Cell::new(0),
-            pos: Cell::new(NOT_QUEUED),
+            slot: Cell::new(NOT_QUEUED),
             data: Cell::new(data),
             _pinned: PhantomPinned,
         }
@@ -56,7 +64,7 @@ impl TimerNode {
     /// Sets the deadline, in nanoseconds of CLOCK_MONOTONIC. Has no effect on a queued node, whose
     /// key its heap has copied: remove it first.
     pub(crate) fn set_when(&self, when: u64) {
-        debug_assert!(!self.is_queued(), "a queued timer keeps its deadline (TH3)");
+        debug_assert!(!self.is_queued(), "a queued timer keeps its deadline");
         if !self.is_queued() {
             self.when.set(when);
         }
@@ -69,7 +77,7 @@ impl TimerNode {
 
     /// Whether a heap holds this node.
     pub(crate) fn is_queued(&self) -> bool {
-        self.pos.get() != NOT_QUEUED
+        self.slot.get() != NOT_QUEUED
     }
 
     /// The owner's word.
@@ -86,41 +94,51 @@ impl TimerNode {
 #[derive(Clone, Copy)]
 struct Entry {
     when: u64,
-    node: NonNull<TimerNode>,
+    seq: u64,
+    slot: u32,
 }
 
 impl Entry {
-    fn node(&self) -> &TimerNode {
-        // SAFETY: TH1: it is queued, or its caller of `insert` vouches for it; TH2: cells, and we
-        // hold the lock.
-        unsafe { self.node.as_ref() }
-    }
-
     fn comes_before(&self, other: &Entry) -> bool {
-        if self.when == other.when {
-            self.node().seq.get() < other.node().seq.get() // TH5
-        } else {
-            self.when < other.when
-        }
+        (self.when, self.seq) < (other.when, other.seq) // TH5
     }
 }
 
-/// Room for entries, allocated and freed where no lock is held (see [`TimerHeap::adopt`]).
+/// Room for timers, allocated and freed where no lock is held (see [`TimerHeap::adopt`]).
 #[derive(Default)]
-pub(crate) struct Storage(Vec<Entry>);
+pub(crate) struct Storage {
+    entries: Vec<Entry>,
+    slots: Vec<Option<NonNull<TimerNode>>>,
+    free: Vec<u32>,
+}
 
 impl Storage {
     /// Room for `capacity` timers. Allocates.
     pub(crate) fn with_capacity(capacity: usize) -> Storage {
-        Storage(Vec::with_capacity(capacity))
+        Storage {
+            entries: Vec::with_capacity(capacity),
+            slots: Vec::with_capacity(capacity),
+            free: Vec::with_capacity(capacity),
+        }
+    }
+
+    const fn new() -> Storage {
+        Storage { entries: Vec::new(), slots: Vec::new(), free: Vec::new() }
+    }
+
+    fn capacity(&self) -> usize {
+        self.entries.capacity().min(self.slots.capacity()).min(self.free.capacity())
     }
 }
 
 /// The timers of one P, under the P's timer lock.
-#[derive(Default)]
 pub(crate) struct TimerHeap {
-    entries: Vec<Entry>,
-    /// The next `TimerNode::seq`; 64 bits do not wrap.
+    room: Storage,
+    /// Queued nodes.
+    live: usize,
+    /// Entries of nodes that were removed.
+    dead: usize,
+    /// The next `Entry::seq`; 64 bits do not wrap.
     next_seq: u64,
 }
 
@@ -130,39 +148,45 @@ unsafe impl Send for TimerHeap {}
 
 impl TimerHeap {
     pub(crate) const fn new() -> TimerHeap {
-        TimerHeap { entries: Vec::new(), next_seq: 0 }
+        TimerHeap { room: Storage::new(), live: 0, dead: 0, next_seq: 0 }
     }
 
     /// How many timers are queued.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.live
+    }
+
+    /// How many take up room: those that are queued, and those whose entries are still there.
+    pub(crate) fn used(&self) -> usize {
+        self.live + self.dead
     }
 
     /// How many timers fit without an allocation.
     pub(crate) fn capacity(&self) -> usize {
-        self.entries.capacity()
+        self.room.capacity()
     }
 
     /// Moves the timers into `storage` and returns the other room, to be freed after the unlock.
     /// Storage no larger than the present one is returned as it is. Neither allocates nor frees.
     #[must_use = "to be dropped after the lock is released"]
     pub(crate) fn adopt(&mut self, mut storage: Storage) -> Storage {
-        if storage.0.capacity() > self.entries.capacity() {
-            storage.0.clear();
-            storage.0.append(&mut self.entries);
-            std::mem::swap(&mut storage.0, &mut self.entries);
+        if storage.capacity() > self.capacity() {
+            storage.entries.append(&mut self.room.entries);
+            storage.slots.append(&mut self.room.slots);
+            storage.free.append(&mut self.room.free);
+            std::mem::swap(&mut storage, &mut self.room);
         }
         storage
     }
 
     /// The earliest deadline, if there is one that ever comes.
     pub(crate) fn next(&self) -> Option<u64> {
-        self.entries.first().map(|root| root.when).filter(|&when| when != NEVER)
+        self.room.entries.first().map(|first| first.when) // TH6
     }
 
     /// Queues a node under its deadline. Returns true if [`TimerHeap::next`] became earlier by it.
     ///
-    /// Allocates only if `len() == capacity()`.
+    /// Allocates only if `used() == capacity()`.
     ///
     /// # Safety
     /// TH1 and TH2 hold for `node` from here until it is removed or popped. It is in no heap.
@@ -170,12 +194,29 @@ impl TimerHeap {
         // SAFETY: alive by this function's contract.
         let timer = unsafe { node.as_ref() };
         debug_assert!(!timer.is_queued(), "a timer is in one heap at most");
-        timer.seq.set(self.next_seq);
+        let slot = self.take_slot(node);
+        timer.slot.set(slot);
+        self.live += 1;
+        let when = timer.when.get();
+        if when == NEVER {
+            return false;
+        }
+        let seq = self.next_seq;
         self.next_seq += 1;
-        let entry = Entry { when: timer.when.get(), node };
-        self.entries.push(entry);
-        self.sift_up(self.entries.len() - 1, entry);
-        timer.pos.get() == 0 && entry.when != NEVER
+        let entries = &mut self.room.entries;
+        entries.push(Entry { when, seq, slot });
+        sift_up(entries) == 0
+    }
+
+    fn take_slot(&mut self, node: NonNull<TimerNode>) -> u32 {
+        let Storage { slots, free, .. } = &mut self.room;
+        if let Some(slot) = free.pop() {
+            slots[slot as usize] = Some(node);
+            return slot;
+        }
+        let slot = u32::try_from(slots.len()).ok().filter(|&slot| slot != NOT_QUEUED);
+        slots.push(Some(node));
+        slot.expect("fewer timers than goroutines, which are fewer")
     }
 
     /// Takes a node out. Returns false if it is in no heap: it was popped, or never queued.
@@ -184,12 +225,21 @@ impl TimerHeap {
     /// `node` is alive, and it is in this heap or in none.
     pub(crate) unsafe fn remove(&mut self, node: NonNull<TimerNode>) -> bool {
         // SAFETY: alive by this function's contract.
-        let pos = unsafe { node.as_ref() }.pos.get();
-        if pos == NOT_QUEUED {
+        let timer = unsafe { node.as_ref() };
+        let slot = timer.slot.replace(NOT_QUEUED);
+        if slot == NOT_QUEUED {
             return false;
         }
-        debug_assert_eq!(self.entries[pos].node, node, "the timer is in another heap");
-        self.remove_at(pos);
+        let Storage { slots, free, .. } = &mut self.room;
+        debug_assert_eq!(slots[slot as usize], Some(node), "the timer is in another heap");
+        slots[slot as usize] = None;
+        self.live -= 1;
+        if timer.when.get() == NEVER {
+            free.push(slot);
+            return true;
+        }
+        self.dead += 1;
+        self.drop_dead();
         true
     }
 
@@ -201,12 +251,18 @@ impl TimerHeap {
         if self.next()? > now {
             return None;
         }
-        Some(self.remove_at(0))
+        let slot = self.drop_first();
+        let node = self.room.slots[slot as usize].take().expect("not dead (TH6)");
+        // SAFETY: TH1, TH2: it was queued until now, and we hold the lock.
+        unsafe { node.as_ref() }.slot.set(NOT_QUEUED);
+        self.live -= 1;
+        self.drop_dead();
+        Some(node)
     }
 
     /// Calls `f` for every queued node, in no order.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(NonNull<TimerNode>)) {
-        self.entries.iter().for_each(|entry| f(entry.node));
+    pub(crate) fn for_each(&self, f: impl FnMut(NonNull<TimerNode>)) {
+        self.room.slots.iter().flatten().copied().for_each(f);
     }
 
     /// Moves every timer to `other`, behind the timers of equal deadline that are there. Returns
@@ -215,84 +271,127 @@ impl TimerHeap {
     /// Both heaps' locks are held. Allocates unless `other` has room for `self.len()` more.
     pub(crate) fn merge_into(&mut self, other: &mut TimerHeap) -> bool {
         let mut earlier = false;
-        while !self.entries.is_empty() {
-            let node = self.remove_at(0); // in order, for TH5
+        while let Some(node) = self.pop_expired(NEVER) {
+            // In order, for TH5.
             // SAFETY: TH1 held in this heap and goes on to hold in the other; it is in none now.
             earlier |= unsafe { other.insert(node) };
         }
+        let Storage { slots, free, .. } = &mut self.room;
+        free.clear();
+        for node in slots.drain(..).flatten() {
+            // SAFETY: as above; those that never come are left.
+            unsafe {
+                node.as_ref().slot.set(NOT_QUEUED);
+                other.insert(node);
+            }
+        }
+        self.live = 0;
         earlier
     }
 
-    /// Takes out the entry at `pos`, which exists.
-    fn remove_at(&mut self, pos: usize) -> NonNull<TimerNode> {
-        let removed = self.entries[pos];
-        let last = self.entries.len() - 1;
-        let moved = self.entries[last];
-        self.entries.truncate(last);
-        if pos < last {
-            // The last entry fills the hole; it may belong above it or below it.
-            if pos > 0 && moved.comes_before(&self.entries[(pos - 1) / ARITY]) {
-                self.sift_up(pos, moved);
-            } else {
-                self.sift_down(pos, moved);
-            }
+    /// Takes the first entry out, which exists, and returns its slot, which is free then.
+    fn drop_first(&mut self) -> u32 {
+        let Storage { entries, free, .. } = &mut self.room;
+        let first = entries.swap_remove(0);
+        sift_down(entries, 0);
+        free.push(first.slot);
+        first.slot
+    }
+
+    /// Restores TH6.
+    fn drop_dead(&mut self) {
+        if self.dead > FEW.max(self.room.entries.len() / 2) {
+            self.sweep();
         }
-        removed.node().pos.set(NOT_QUEUED);
-        removed.node
-    }
-
-    /// Puts `entry` into the hole at `pos` or above it. What is in the slot is overwritten.
-    fn sift_up(&mut self, mut pos: usize, entry: Entry) {
-        while pos > 0 {
-            let parent = (pos - 1) / ARITY;
-            if !entry.comes_before(&self.entries[parent]) {
-                break;
-            }
-            self.place(pos, self.entries[parent]);
-            pos = parent;
+        while let Some(first) = self.room.entries.first()
+            && self.room.slots[first.slot as usize].is_none()
+        {
+            self.drop_first();
+            self.dead -= 1;
         }
-        self.place(pos, entry);
     }
 
-    /// Puts `entry` into the hole at `pos` or below it. What is in the slot is overwritten.
-    fn sift_down(&mut self, mut pos: usize, entry: Entry) {
-        loop {
-            let first = pos * ARITY + 1;
-            let end = (first + ARITY).min(self.entries.len());
-            if first >= end {
-                break;
+    /// Takes out all dead entries.
+    #[cold]
+    fn sweep(&mut self) {
+        let Storage { entries, slots, free } = &mut self.room;
+        entries.retain(|entry| {
+            let live = slots[entry.slot as usize].is_some();
+            if !live {
+                free.push(entry.slot);
             }
-            let mut least = first;
-            for child in first + 1..end {
-                if self.entries[child].comes_before(&self.entries[least]) {
-                    least = child;
-                }
-            }
-            if !self.entries[least].comes_before(&entry) {
-                break;
-            }
-            self.place(pos, self.entries[least]);
-            pos = least;
+            live
+        });
+        self.dead = 0;
+        for pos in (0..entries.len().div_ceil(ARITY)).rev() {
+            sift_down(entries, pos);
         }
-        self.place(pos, entry);
     }
 
-    fn place(&mut self, pos: usize, entry: Entry) {
-        self.entries[pos] = entry;
-        entry.node().pos.set(pos); // TH3
-    }
-
-    /// Asserts TH3, TH4 and TH5.
+    /// Asserts the invariants.
     #[cfg(test)]
     fn check(&self) {
-        for (pos, entry) in self.entries.iter().enumerate() {
-            assert_eq!(entry.node().pos.get(), pos, "TH3");
-            assert_eq!(entry.node().when.get(), entry.when, "TH3");
-            assert!(entry.node().seq.get() < self.next_seq, "TH5");
+        let Storage { entries, slots, free } = &self.room;
+        let node = |slot: u32| {
+            slots[slot as usize].map(|node| {
+                // SAFETY: TH1; tests use one thread.
+                unsafe { node.as_ref() }
+            })
+        };
+        for (pos, entry) in entries.iter().enumerate() {
+            if let Some(node) = node(entry.slot) {
+                assert_eq!((node.slot.get(), node.when.get()), (entry.slot, entry.when), "TH3");
+            }
+            assert!(entry.seq < self.next_seq, "TH5");
             if pos > 0 {
-                let parent = &self.entries[(pos - 1) / ARITY];
-                assert!(parent.comes_before(entry), "TH4, TH5");
+                assert!(entries[(pos - 1) / ARITY].comes_before(entry), "TH4, TH5");
             }
         }
+        let dead = entries.iter().filter(|entry| node(entry.slot).is_none()).count();
+        assert!(entries.first().is_none_or(|first| node(first.slot).is_some()), "TH6");
+        assert!(dead <= FEW.max(entries.len() / 2), "TH6");
+        assert_eq!((dead, slots.iter().flatten().count()), (self.dead, self.live));
+        assert!(free.iter().all(|&slot| node(slot).is_none()), "TH3");
+        assert_eq!(free.len() + self.used(), slots.len(), "TH3");
     }
+}
+
+/// Moves the last entry up to where it belongs; returns where that is.
+fn sift_up(entries: &mut [Entry]) -> usize {
+    let mut pos = entries.len() - 1;
+    let entry = entries[pos];
+    while pos > 0 {
+        let parent = (pos - 1) / ARITY;
+        if !entry.comes_before(&entries[parent]) {
+            break;
+        }
+        entries[pos] = entries[parent];
+        pos = parent;
+    }
+    entries[pos] = entry;
+    pos
+}
+
+/// Moves the entry at `pos`, if there is one, down to where it belongs.
+fn sift_down(entries: &mut [Entry], mut pos: usize) {
+    let Some(&entry) = entries.get(pos) else { return };
+    loop {
+        let first = pos * ARITY + 1;
+        let end = (first + ARITY).min(entries.len());
+        if first >= end {
+            break;
+        }
+        let mut least = first;
+        for child in first + 1..end {
+            if entries[child].comes_before(&entries[least]) {
+                least = child;
+            }
+        }
+        if !entries[least].comes_before(&entry) {
+            break;
+        }
+        entries[pos] = entries[least];
+        pos = least;
+    }
+    entries[pos] = entry;
 }
