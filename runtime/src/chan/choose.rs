@@ -10,6 +10,7 @@
 
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::ptr;
 
 use super::channel::Outcome;
 use super::enter::{Entered, Place, enter};
@@ -29,6 +30,7 @@ pub struct Case<'a, 's> {
     pub(super) slot: *mut (),
     /// Set when the slot has got a value.
     filled: *mut bool,
+    pub(super) is_send: bool,
     pub(super) partner: Partner,
     /// Its place in a queue; written by `enter`.
     pub(super) place: MaybeUninit<Place>,
@@ -37,9 +39,15 @@ pub struct Case<'a, 's> {
 
 impl<'a, 's> Case<'a, 's> {
     #[inline]
-    pub(super) fn new(port: &'a dyn Port, slot: *mut (), filled: *mut bool) -> Case<'a, 's> {
+    pub(super) fn recv(port: &'a dyn Port, slot: *mut (), filled: *mut bool) -> Case<'a, 's> {
+        Case { slot, filled, is_send: false, ..Case::send(port) }
+    }
+
+    #[inline]
+    pub(super) fn send(port: &'a dyn Port) -> Case<'a, 's> {
+        let (slot, filled) = (ptr::null_mut(), ptr::null_mut());
         let (partner, place) = (Partner::new(), MaybeUninit::uninit());
-        Case { port, slot, filled, partner, place, _slot: PhantomData }
+        Case { port, slot, filled, is_send: true, partner, place, _slot: PhantomData }
     }
 }
 
@@ -58,7 +66,10 @@ impl Chosen<'_> {
 
 impl Drop for Chosen<'_> {
     fn drop(&mut self) {
-        if let Some(grant) = self.grant.take() {
+        // Of the others nothing is to be given up.
+        if let Some(Grant::Room | Grant::Receiver(_)) = self.grant
+            && let Some(grant) = self.grant.take()
+        {
             self.port.give_up(grant);
         }
     }
@@ -77,6 +88,7 @@ pub(super) enum Bias {
 ///
 /// # Safety
 /// The slots of receives have room for a value.
+#[inline(never)] // the callers are inlined: see `run`
 pub(super) unsafe fn choose<'a>(
     cases: &mut [Case<'a, '_>],
     bias: Bias,
@@ -91,7 +103,7 @@ pub(super) unsafe fn choose<'a>(
     let case = &mut cases[index];
     let grant = match choice {
         Some(grant) => grant,
-        None if case.port.slot().is_none() => case.partner.grant(),
+        None if case.is_send => case.partner.grant(),
         None => Grant::Received,
     };
     if let (Grant::Received, false) = (&grant, case.filled.is_null()) {
@@ -122,6 +134,10 @@ pub(super) fn watch(
 }
 
 /// The index of an operation that `attempt` said yes to, or whose node was served.
+///
+/// Inlined, as `enter` is, so that a wait is one call: that saves some 3 ns for each of fewer returns,
+/// probably because the processor predicts them by what the goroutine before has called.
+#[inline(always)]
 fn run<'a, 's>(
     cases: &mut [Case<'a, 's>],
     bias: Bias,

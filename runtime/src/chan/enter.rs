@@ -37,8 +37,6 @@ pub(super) struct Spot {
     pub(super) watchers: *mut WaitQueue,
     /// Says without the lock that somebody is in `queue`; null if nothing does.
     pub(super) flag: *const AtomicBool,
-    /// Whoever waits here has its value only later (`late`).
-    pub(super) late: bool,
 }
 
 impl Spot {
@@ -47,7 +45,6 @@ impl Spot {
         queue: ptr::null_mut(),
         watchers: ptr::null_mut(),
         flag: ptr::null(),
-        late: false,
     };
 
     /// # Safety
@@ -106,6 +103,7 @@ impl<'a, 's> Crowd<'a, 's> {
 }
 
 /// Locks all channels, and waits in them if no operation is possible (CS1).
+#[inline(always)] // see `choose::run`
 pub(super) fn enter(
     cases: &mut [Case<'_, '_>],
     goal: Goal,
@@ -120,9 +118,9 @@ pub(super) fn enter(
         if spot.lock.is_null() {
             deadline = deadline.min(case.port.deadline());
         }
-        let data = if spot.late { case.partner.as_data() } else { case.slot };
+        let data = if case.is_send { case.partner.as_data() } else { case.slot };
         let node = Node::new(wait, data, FIRST_TOKEN + 2 * i, false);
-        case.place.write(Place { spot, node: if spot.late { node.late() } else { node } });
+        case.place.write(Place { spot, node: if case.is_send { node.late() } else { node } });
     }
     sort(cases, order);
     let crowd = Crowd { cases: cases.as_ptr(), order: order.as_ptr(), len: order.len() };
@@ -152,6 +150,7 @@ fn sort(cases: &[Case<'_, '_>], order: &mut [u32]) {
 
 /// # Safety
 /// All of `crowd` have their places, with good pointers.
+#[inline(always)] // see `choose::run`
 unsafe fn wait_in(
     crowd: Crowd<'_, '_>,
     goal: Goal,

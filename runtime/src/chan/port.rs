@@ -55,12 +55,7 @@ impl<T> Port for Sender<T> {
     fn place(&self, goal: Goal) -> Spot {
         let channel = self.channel();
         // SAFETY: a place within the state; nothing is read or written.
-        channel.spot(
-            goal,
-            |state| unsafe { &raw mut (*state).senders },
-            &channel.senders_wait,
-            true,
-        )
+        channel.spot(goal, |state| unsafe { &raw mut (*state).senders }, &channel.senders_wait)
     }
 
     fn looks_possible(&self) -> bool {
@@ -97,7 +92,6 @@ impl<T> Port for Receiver<T> {
                 goal,
                 |state| unsafe { &raw mut (*state).receivers },
                 &channel.receivers_wait,
-                false,
             )
         })
     }

@@ -155,15 +155,14 @@ impl<T> Channel<T> {
         goal: Goal,
         queue: impl FnOnce(*mut State<T>) -> *mut WaitQueue,
         flag: &AtomicBool,
-        late: bool,
     ) -> Spot {
         let state = self.state.as_ptr();
         // SAFETY: a place within the state; nothing is read or written.
         let watchers = unsafe { &raw mut (*state).watchers };
         let lock = ptr::from_ref(self.state.raw());
         match goal {
-            Goal::Perform => Spot { lock, queue: queue(state), watchers, flag, late },
-            Goal::Watch => Spot { lock, queue: watchers, watchers, flag: ptr::null(), late: false },
+            Goal::Perform => Spot { lock, queue: queue(state), watchers, flag },
+            Goal::Watch => Spot { lock, queue: watchers, watchers, flag: ptr::null() },
         }
     }
 
