@@ -1,7 +1,7 @@
 //! Many timers at once.
 //!
-//! `timer/arm`: 100,000 timers that exist are armed one after the other, for 1 to 100 s, and then
-//! cancelled one after the other; the time for each.
+//! `timer/arm`: 100,000 timers that exist, and were stopped, are armed one after the other, for 1 to
+//! 100 s, and then cancelled one after the other; the time for each.
 //!
 //! `timer/late`: 100,000 functions are to run between 1 and 100 ms after the last was armed, so a
 //! thousand in each millisecond, in a process that has nothing else to do; the number is how late one
@@ -18,6 +18,8 @@ use super::{on_goroutine, on_tokio};
 
 /// Time to arm all of them before the first is due.
 const AHEAD: Duration = Duration::from_millis(300);
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 pub(super) fn benches() -> Vec<Bench> {
     let bench = |name, metrics, contenders| Bench {
@@ -53,7 +55,8 @@ fn arm(scale: Scale) -> Vec<Contender> {
     vec![Contender::with_metrics("gusty", move || {
         on_goroutine(move || {
             let timers: Vec<_> = (0..n)
-                .map(|_| gusty::time::after_func(Duration::MAX, || unreachable!("too early")))
+                .map(|_| gusty::time::after_func(HOUR, || unreachable!("too early")))
+                .inspect(|timer| assert!(timer.stop()))
                 .collect();
             let arm = per_op(n, || {
                 for (i, timer) in timers.iter().enumerate() {

@@ -58,7 +58,11 @@ pub(super) struct Channel<T> {
     /// Written under the lock.
     closed: AtomicBool,
     /// Written under the lock (CH4).
-    len: AtomicUsize,
+    pub(super) len: AtomicUsize,
+    /// Whether somebody is in the queue of this name: for who looks without the lock whether it is
+    /// worth taking it. Written under the lock; true for too long after waits that were not served.
+    pub(super) senders_wait: AtomicBool,
+    pub(super) receivers_wait: AtomicBool,
     capacity: usize,
 }
 
@@ -68,6 +72,8 @@ impl<T> Channel<T> {
             state: SpinLock::new(State::new(capacity)),
             closed: AtomicBool::new(false),
             len: AtomicUsize::new(0),
+            senders_wait: AtomicBool::new(false),
+            receivers_wait: AtomicBool::new(false),
             capacity,
         }
     }
@@ -132,6 +138,7 @@ impl<T> Channel<T> {
                 return Start::Ended(Outcome::Closed);
             }
             if let Some(receiver) = state.receivers.pop_claimed(SERVED) {
+                self.publish_receivers(&state);
                 let section = state.unlock(); // CH1: the buffer is empty, so this value overtakes none
                 // SAFETY: CH3: the receiver's slot takes one value.
                 unsafe { receiver.data.cast::<T>().copy_from_nonoverlapping(value, 1) };
@@ -157,6 +164,18 @@ impl<T> Channel<T> {
     #[inline]
     pub(super) fn publish_len(&self, state: &State<T>) {
         self.len.store(state.buffer.len(), Ordering::Release); // E2
+    }
+
+    /// Restores `senders_wait` before the lock is released.
+    #[inline]
+    pub(super) fn publish_senders(&self, state: &State<T>) {
+        self.senders_wait.store(!state.senders.is_empty(), Ordering::Relaxed); // a hint
+    }
+
+    /// Restores `receivers_wait` before the lock is released.
+    #[inline]
+    pub(super) fn publish_receivers(&self, state: &State<T>) {
+        self.receivers_wait.store(!state.receivers.is_empty(), Ordering::Relaxed); // a hint
     }
 
     /// Whether it is closed, for who holds the lock.
@@ -188,6 +207,7 @@ impl<T> Channel<T> {
         // SAFETY: `end` unlinks it if it was not popped; both are on this frame until then.
         let outcome = unsafe {
             state.senders.push_back(&node);
+            self.senders_wait.store(true, Ordering::Relaxed); // a hint
             park_telling(&self.state, state, &wait, until, WaitReason::ChanSend)
         };
         self.end(outcome, &node, |state| &mut state.senders)
@@ -282,7 +302,9 @@ impl<T> Channel<T> {
             }
             return Start::Ended(Outcome::Done);
         }
-        if let Some(sender) = state.senders.pop_claimed(SERVED) {
+        let sender = state.senders.pop_claimed(SERVED);
+        self.publish_senders(&state);
+        if let Some(sender) = sender {
             let section = state.unlock(); // CH1: empty and yet no place: there is only this value
             if sender.late {
                 return Start::Late(sender);
@@ -311,6 +333,7 @@ impl<T> Channel<T> {
         // SAFETY: `end` unlinks it if it was not popped; both are on this frame until then.
         let outcome = unsafe {
             state.receivers.push_back(&node);
+            self.receivers_wait.store(true, Ordering::Relaxed); // a hint
             park_telling(&self.state, state, &wait, until, WaitReason::ChanRecv)
         };
         self.end(outcome, &node, |state| &mut state.receivers)

@@ -34,6 +34,7 @@ mod alarm;
 mod buffer;
 mod channel;
 mod choose;
+mod enter;
 mod error;
 #[doc(hidden)]
 pub mod expand;

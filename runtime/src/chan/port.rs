@@ -5,13 +5,12 @@
 use std::alloc::Layout;
 use std::time::Instant;
 
-use super::channel::{self, Channel, Outcome};
+use super::channel::{self, Outcome};
+use super::enter::Spot;
 use super::late::Grant;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::sys::clock::{NEVER, Nanos};
-use crate::sys::lock::RawSpin;
-use crate::wait::WaitQueue;
 
 /// What a node waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,8 +23,11 @@ pub(super) enum Goal {
 
 /// One end of a channel, for one kind of operation.
 pub(super) trait Port {
-    /// The channel's lock; `None` for what nobody sends to: it has no queues.
-    fn lock(&self) -> Option<&RawSpin>;
+    /// Where to wait.
+    fn place(&self, goal: Goal) -> Spot;
+
+    /// Whether `decide` may succeed; without the lock, and not to be relied on.
+    fn looks_possible(&self) -> bool;
 
     /// Decides the operation, if that is possible at once.
     ///
@@ -45,20 +47,19 @@ pub(super) trait Port {
     /// When it will be possible whatever anybody does.
     fn deadline(&self) -> Nanos;
 
-    /// The queue for those who wait.
-    ///
-    /// # Safety
-    /// There is a lock; the caller holds it, and the reference dies before it is released.
-    #[expect(clippy::mut_from_ref, reason = "the lock is held without a guard")]
-    unsafe fn queue(&self, goal: Goal) -> &mut WaitQueue;
-
     /// The room for the value that is received; `None` if this is a send.
     fn slot(&self) -> Option<Layout>;
 }
 
 impl<T> Port for Sender<T> {
-    fn lock(&self) -> Option<&RawSpin> {
-        Some(self.channel().raw_lock())
+    fn place(&self, goal: Goal) -> Spot {
+        let channel = self.channel();
+        // SAFETY: a place within the state; nothing is read or written.
+        channel.spot(goal, |state| unsafe { &raw mut (*state).senders }, &channel.senders_wait)
+    }
+
+    fn looks_possible(&self) -> bool {
+        self.channel().may_send()
     }
 
     unsafe fn decide(&self, _: *mut ()) -> Option<Grant> {
@@ -78,24 +79,28 @@ impl<T> Port for Sender<T> {
         NEVER
     }
 
-    unsafe fn queue(&self, goal: Goal) -> &mut WaitQueue {
-        // SAFETY: promised by the caller.
-        unsafe {
-            self.channel().queue(|state| match goal {
-                Goal::Perform => &mut state.senders,
-                Goal::Watch => &mut state.watchers,
-            })
-        }
-    }
-
     fn slot(&self) -> Option<Layout> {
         None
     }
 }
 
 impl<T> Port for Receiver<T> {
-    fn lock(&self) -> Option<&RawSpin> {
-        self.channel().map(Channel::raw_lock)
+    fn place(&self, goal: Goal) -> Spot {
+        self.channel().map_or(Spot::NONE, |channel| {
+            // SAFETY: as above.
+            channel.spot(
+                goal,
+                |state| unsafe { &raw mut (*state).receivers },
+                &channel.receivers_wait,
+            )
+        })
+    }
+
+    fn looks_possible(&self) -> bool {
+        match self.channel() {
+            Some(channel) => channel.may_recv(),
+            None => !self.is_empty(),
+        }
     }
 
     unsafe fn decide(&self, slot: *mut ()) -> Option<Grant> {
@@ -128,17 +133,6 @@ impl<T> Port for Receiver<T> {
 
     fn deadline(&self) -> Nanos {
         self.alarm().map_or(NEVER, |alarm| alarm.deadline())
-    }
-
-    unsafe fn queue(&self, goal: Goal) -> &mut WaitQueue {
-        let channel = self.channel().expect("there is a lock, so there is a channel");
-        // SAFETY: promised by the caller.
-        unsafe {
-            channel.queue(|state| match goal {
-                Goal::Perform => &mut state.receivers,
-                Goal::Watch => &mut state.watchers,
-            })
-        }
     }
 
     fn slot(&self) -> Option<Layout> {

@@ -322,7 +322,10 @@ impl Clone for Select<'_> {
 
 /// A case without a slot, which `choose` sets.
 fn unplaced(port: &dyn Port) -> Case<'_, 'static> {
-    Case::new(port, ptr::null_mut(), ptr::null_mut())
+    match port.slot() {
+        Some(_) => Case::recv(port, ptr::null_mut(), ptr::null_mut()),
+        None => Case::send(port),
+    }
 }
 
 impl Default for Select<'_> {

@@ -6,11 +6,15 @@
 //!   TS1  `limit` of a channel is its capacity less the places that decided sends were promised
 //!        (LT1 of `late`) and have not used or given back.
 
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::channel::{Channel, Outcome};
+use super::enter::Spot;
 use super::late::Grant;
+use super::port::Goal;
 use super::state::{self, State};
 use crate::sched::ready;
-use crate::sys::lock::RawSpin;
 use crate::wait::{SERVED, WaitQueue};
 
 impl<T> Channel<T> {
@@ -23,7 +27,9 @@ impl<T> Channel<T> {
         if self.is_closed_locked() {
             return Some(Grant::Closed);
         }
-        if let Some(receiver) = state.receivers.pop_reserved() {
+        let receiver = state.receivers.pop_reserved();
+        self.publish_receivers(&state);
+        if let Some(receiver) = receiver {
             return Some(Grant::Receiver(receiver));
         }
         if state.buffer.len() < state.limit {
@@ -64,6 +70,7 @@ impl<T> Channel<T> {
                 return Outcome::Closed;
             }
             if let Some(receiver) = state.receivers.pop_claimed(SERVED) {
+                self.publish_receivers(&state);
                 drop(state);
                 // SAFETY: CH3: the receiver's slot takes one value.
                 unsafe { receiver.data.cast::<T>().copy_from_nonoverlapping(value, 1) };
@@ -120,10 +127,6 @@ impl<T> Channel<T> {
         }
     }
 
-    pub(super) fn raw_lock(&self) -> &RawSpin {
-        self.state.raw()
-    }
-
     /// Whether a send would not wait.
     ///
     /// # Safety
@@ -145,16 +148,35 @@ impl<T> Channel<T> {
         state.buffer.len() != 0 || self.is_closed_locked() || state.senders.has_open()
     }
 
-    /// One of the queues.
-    ///
-    /// # Safety
-    /// The caller holds the lock, and the reference dies before it is released.
-    #[expect(clippy::mut_from_ref, reason = "the lock is held without a guard")]
-    pub(super) unsafe fn queue(
+    /// Where a select waits: in the queue that `queue` picks, whose flag is `flag`, or among those who
+    /// watch.
+    pub(super) fn spot(
         &self,
-        which: impl FnOnce(&mut State<T>) -> &mut WaitQueue,
-    ) -> &mut WaitQueue {
-        // SAFETY: the lock is held.
-        which(unsafe { &mut *self.state.as_ptr() })
+        goal: Goal,
+        queue: impl FnOnce(*mut State<T>) -> *mut WaitQueue,
+        flag: &AtomicBool,
+    ) -> Spot {
+        let state = self.state.as_ptr();
+        // SAFETY: a place within the state; nothing is read or written.
+        let watchers = unsafe { &raw mut (*state).watchers };
+        let lock = ptr::from_ref(self.state.raw());
+        match goal {
+            Goal::Perform => Spot { lock, queue: queue(state), watchers, flag },
+            Goal::Watch => Spot { lock, queue: watchers, watchers, flag: ptr::null() },
+        }
+    }
+
+    /// Whether a send may be possible, by a look without the lock.
+    pub(super) fn may_send(&self) -> bool {
+        self.len.load(Ordering::Relaxed) < self.capacity()
+            || self.receivers_wait.load(Ordering::Relaxed)
+            || self.is_closed()
+    }
+
+    /// Whether a receive may be possible, by a look without the lock.
+    pub(super) fn may_recv(&self) -> bool {
+        self.len.load(Ordering::Relaxed) != 0
+            || self.senders_wait.load(Ordering::Relaxed)
+            || self.is_closed()
     }
 }

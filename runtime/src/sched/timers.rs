@@ -143,7 +143,7 @@ impl<'a> Timed<'a> {
 fn lock_with_room(p: &P, more: usize) -> SpinGuard<'_, TimerHeap> {
     loop {
         let heap = p.timers.lock();
-        let need = heap.len() + more;
+        let need = heap.used() + more;
         if need <= heap.capacity() {
             return heap;
         }

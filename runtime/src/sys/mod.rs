@@ -21,6 +21,8 @@ pub(crate) mod lock;
 #[cfg(not(loom))]
 pub(crate) mod map;
 #[cfg(not(loom))]
+pub(crate) mod map_vec;
+#[cfg(not(loom))]
 pub(crate) mod mask;
 #[cfg(not(loom))]
 #[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::due::Due;
 use crate::sched::dormant::Dormant;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use crate::sys::clock;
 
 struct Func {
@@ -56,9 +56,7 @@ impl AfterFunc {
     /// assert!(!handle.stop());
     /// ```
     pub fn stop(&self) -> bool {
-        let (set, unused) = self.func.due.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        drop(unused);
-        set
+        self.func.due().clear()
     }
 
     /// Has the function run `duration` from now, whether it has run before or not; true if that
@@ -73,20 +71,31 @@ impl AfterFunc {
     /// assert_eq!(rx.recv(), Ok("run"));
     /// ```
     pub fn reset(&self, duration: Duration) -> bool {
-        let mut due = self.func.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let (set, then) = due.clear();
-        let then = then.unwrap_or_else(|| {
+        let when = clock::after(duration);
+        let mut due = self.func.due();
+        let set = due.clear();
+        due.set(when, || {
             let func = self.func.clone();
             Dormant::new(func.site, move || func.fire())
         });
-        due.set(clock::after(duration), then);
         set
     }
 }
 
+impl Drop for AfterFunc {
+    fn drop(&mut self) {
+        let unused = self.func.due().take_spare(); // DU2: there is one handle
+        drop(unused);
+    }
+}
+
 impl Func {
+    fn due(&self) -> MutexGuard<'_, Due> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner) // whole at every panic
+    }
+
     fn fire(&self) {
-        let due = self.due.lock().unwrap_or_else(PoisonError::into_inner).fire();
+        let due = self.due().fire();
         if due.is_some() {
             // After a panic, too: the next run may do better.
             self.run.lock().unwrap_or_else(PoisonError::into_inner)();
@@ -97,5 +106,27 @@ impl Func {
 impl fmt::Debug for AfterFunc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AfterFunc").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_of_one_that_is_stopped_and_dropped() {
+        let held = Arc::new(());
+        for rounds in 0..3 {
+            let inside = held.clone();
+            let handle = after_func(Duration::MAX, move || drop(Arc::clone(&inside)));
+            for _ in 0..rounds {
+                assert!(handle.stop());
+                assert!(!handle.reset(Duration::MAX));
+            }
+            assert!(handle.stop());
+            assert_eq!(Arc::strong_count(&held), 2);
+            drop(handle);
+            assert_eq!(Arc::strong_count(&held), 1, "DU2");
+        }
     }
 }

@@ -53,32 +53,33 @@ impl Pulse {
     /// if that takes the place of a value that had not been received.
     pub(super) fn start(self: &Arc<Pulse>, first: Duration, period: Duration) -> bool {
         let mut state = self.lock();
-        let (pending, then) = self.clear(&mut state);
+        let pending = self.clear(&mut state);
         state.period = nanos(period);
         if first.is_zero() {
             self.send();
         } else {
-            let then = then.unwrap_or_else(|| self.firing());
-            state.due.set(clock::after(first), then);
+            state.due.set(clock::after(first), || self.firing());
         }
         pending
     }
 
     /// No value comes any more (PS1); true if one had not been received that would have.
     pub(super) fn stop(&self) -> bool {
-        self.clear(&mut self.lock()).0
+        self.clear(&mut self.lock())
     }
 
     /// Stops, and closes the channel.
     pub(super) fn end(&self) {
         self.stop();
         self.tx.close();
+        let unused = self.lock().due.take_spare(); // DU2
+        drop(unused);
     }
 
-    fn clear(&self, state: &mut State) -> (bool, Option<Dormant>) {
-        let (set, then) = state.due.clear();
+    fn clear(&self, state: &mut State) -> bool {
+        let set = state.due.clear();
         let unreceived = self.rx.try_recv().is_ok();
-        (set || unreceived, then)
+        set || unreceived
     }
 
     fn firing(self: &Arc<Pulse>) -> Dormant {
@@ -92,8 +93,7 @@ impl Pulse {
         self.send();
         if state.period != 0 {
             let next = next_tick(when, state.period, clock::now());
-            let then = self.firing();
-            state.due.set(next, then);
+            state.due.set(next, || self.firing());
         }
     }
 

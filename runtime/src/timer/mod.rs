@@ -1,36 +1,45 @@
-//! Job: which deadline comes next: an intrusive 4-ary min-heap of timers.
+//! Job: which deadline comes next: a 4-ary min-heap of timers that are cancelled more often than they
+//!   expire.
 //! Layer: L1 (structures)
 //! Not here: the lock around a heap, what expiry does to whom, which heap a node is in after a
 //! merge (its embedder records that); this file knows no goroutine and reads no clock.
 //! Invariants
 //!   TH1  A queued node is pinned and alive: its owner removes it, or sees it popped, before it
-//!        frees or moves it. So every pointer in `entries` may be dereferenced.
+//!        frees or moves it. So every pointer in `slots` may be dereferenced.
 //!   TH2  A node is touched only under the lock of the heap it is in, or by its owner alone while
 //!        it is in none. Its fields are therefore plain cells.
-//!   TH3  `entries[i].node.pos == i`, and `entries[i].when == entries[i].node.when`.
+//!   TH3  `slots[node.slot]` is the node, for every queued node; an entry's slot holds its node, or
+//!        nothing if that was removed: the entry is then dead. A slot is in `free` if neither a node
+//!        nor an entry has it.
 //!   TH4  No entry comes before its parent: entry `i` has its parent at `(i - 1) / 4`.
 //!   TH5  Among equal deadlines the one inserted first comes first (`seq`).
-//!   TH6  The first `len` entries of `room` are written.
+//!   TH6  The first entry is not dead, and at most half of all (or `FEW`) are.
+//! Source: lazy deletion as in Go's timers since 1.14.
 //! Checked by: `tests` (random operations against a sorted model, `check` after each of them)
 //!
-//! Four children a node, because a heap of deadlines is mostly pushed to and removed from: the
-//! tree is half as high as a binary one, and the four keys that a descent compares lie side by
-//! side. The key is kept beside the pointer, so a comparison touches no node unless keys are equal.
+//! Most timers are time limits: set, and taken back before they pass. So a removal only empties the
+//! node's slot; the entry is dropped when it comes up, or with all dead ones together once they are
+//! as many as the others. And entries know slots, which do not move, so no movement in the heap
+//! touches a node: with 100,000 timers those would all be cache misses.
 
 use std::{cell::Cell, marker::PhantomPinned, ptr::NonNull};
 
-use crate::sys::map::Mapped;
+use crate::sys::map_vec::MappedVec;
 
 #[cfg(test)]
 mod tests;
 
-/// Children of one entry.
+/// Children of one entry: the tree is half as high as a binary one, for the same comparisons.
 const ARITY: usize = 4;
 
-/// The position of a node that is in no heap.
-const NOT_QUEUED: usize = usize::MAX;
+/// As many dead entries may always stay.
+const FEW: usize = 16;
 
-/// The deadline that never comes. A node armed with it may be queued and removed like any other.
+/// The slot of a node that is in no heap.
+const NOT_QUEUED: u32 = u32::MAX;
+
+/// The deadline that never comes. A node armed with it may be queued and removed like any other; it
+/// has a slot and no entry.
 pub(crate) const NEVER: u64 = u64::MAX;
 
 /// One timer, embedded by its owner: on the stack of a parked goroutine, or in an `Arc`.
@@ -38,8 +47,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 /// Not `Sync`: an embedder that shares it vouches for TH2.
 pub(crate) struct TimerNode {
     when: Cell<u64>,
-    seq: Cell<u64>,
-    pos: Cell<usize>,
+    slot: Cell<u32>,
     data: Cell<usize>,
     _pinned: PhantomPinned,
 }
@@ -49,8 +57,7 @@ impl TimerNode {
     pub(crate) const fn new(data: usize) -> TimerNode {
         TimerNode {
             when: Cell::new(NEVER),
-            seq: Cell::new(0),
-            pos: Cell::new(NOT_QUEUED),
+            slot: Cell::new(NOT_QUEUED),
             data: Cell::new(data),
             _pinned: PhantomPinned,
         }
@@ -59,7 +66,7 @@ impl TimerNode {
     /// Sets the deadline, in nanoseconds of CLOCK_MONOTONIC. Has no effect on a queued node, whose
     /// key its heap has copied: remove it first.
     pub(crate) fn set_when(&self, when: u64) {
-        debug_assert!(!self.is_queued(), "a queued timer keeps its deadline (TH3)");
+        debug_assert!(!self.is_queued(), "a queued timer keeps its deadline");
         if !self.is_queued() {
             self.when.set(when);
         }
@@ -72,7 +79,7 @@ impl TimerNode {
 
     /// Whether a heap holds this node.
     pub(crate) fn is_queued(&self) -> bool {
-        self.pos.get() != NOT_QUEUED
+        self.slot.get() != NOT_QUEUED
     }
 
     /// The owner's word.
@@ -89,44 +96,54 @@ impl TimerNode {
 #[derive(Clone, Copy)]
 struct Entry {
     when: u64,
-    node: NonNull<TimerNode>,
+    seq: u64,
+    slot: u32,
 }
 
 impl Entry {
-    fn node(&self) -> &TimerNode {
-        // SAFETY: TH1: it is queued, or its caller of `insert` vouches for it; TH2: cells, and we
-        // hold the lock.
-        unsafe { self.node.as_ref() }
-    }
-
     fn comes_before(&self, other: &Entry) -> bool {
-        if self.when == other.when {
-            self.node().seq.get() < other.node().seq.get() // TH5
-        } else {
-            self.when < other.when
-        }
+        (self.when, self.seq) < (other.when, other.seq) // TH5
     }
 }
 
-/// Room for entries, made and dropped where no spin lock is held (see [`TimerHeap::adopt`]). Straight
+/// Room for timers, made and dropped where no spin lock is held (see [`TimerHeap::adopt`]). Straight
 /// from the kernel: who arms a timer may be in a runtime section, where nobody allocates.
-pub(crate) struct Storage(Mapped<Entry>);
+pub(crate) struct Storage {
+    entries: MappedVec<Entry>,
+    slots: MappedVec<Option<NonNull<TimerNode>>>,
+    free: MappedVec<u32>,
+}
 
 impl Storage {
-    /// Room for `capacity` timers at least. A system call.
+    /// Room for `capacity` timers at least. A few system calls.
     ///
     /// # Errors
     /// The kernel's error number.
     pub(crate) fn with_capacity(capacity: usize) -> Result<Storage, i32> {
-        Mapped::with_room(capacity).map(Storage)
+        Ok(Storage {
+            entries: MappedVec::with_room(capacity)?,
+            slots: MappedVec::with_room(capacity)?,
+            free: MappedVec::with_room(capacity)?,
+        })
+    }
+
+    const fn new() -> Storage {
+        Storage { entries: MappedVec::none(), slots: MappedVec::none(), free: MappedVec::none() }
+    }
+
+    fn capacity(&self) -> usize {
+        self.entries.room().min(self.slots.room()).min(self.free.room())
     }
 }
 
 /// The timers of one P, under the P's timer lock.
 pub(crate) struct TimerHeap {
-    room: Mapped<Entry>,
-    len: usize,
-    /// The next `TimerNode::seq`; 64 bits do not wrap.
+    room: Storage,
+    /// Queued nodes.
+    live: usize,
+    /// Entries of nodes that were removed.
+    dead: usize,
+    /// The next `Entry::seq`; 64 bits do not wrap.
     next_seq: u64,
 }
 
@@ -136,70 +153,76 @@ unsafe impl Send for TimerHeap {}
 
 impl TimerHeap {
     pub(crate) const fn new() -> TimerHeap {
-        TimerHeap { room: Mapped::none(), len: 0, next_seq: 0 }
+        TimerHeap { room: Storage::new(), live: 0, dead: 0, next_seq: 0 }
     }
 
     /// How many timers are queued.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.live
+    }
+
+    /// How many take up room: those that are queued, and those whose entries are still there.
+    pub(crate) fn used(&self) -> usize {
+        self.live + self.dead
     }
 
     /// How many timers there is room for.
     pub(crate) fn capacity(&self) -> usize {
-        self.room.room()
+        self.room.capacity()
     }
 
     /// Moves the timers into `storage` and returns the other room, to be dropped after the unlock.
     /// Storage no larger than the present one is returned as it is. No system call.
     #[must_use = "to be dropped after the lock is released"]
     pub(crate) fn adopt(&mut self, mut storage: Storage) -> Storage {
-        if storage.0.room() > self.room.room() {
-            if self.len != 0 {
-                // SAFETY: TH6, and the other room is larger.
-                unsafe { self.room.as_ptr().copy_to_nonoverlapping(storage.0.as_ptr(), self.len) };
-            }
-            self.room.swap(&mut storage.0);
+        if storage.capacity() > self.capacity() {
+            storage.entries.extend_from(&self.room.entries);
+            storage.slots.extend_from(&self.room.slots);
+            storage.free.extend_from(&self.room.free);
+            std::mem::swap(&mut storage, &mut self.room);
         }
         storage
     }
 
-    #[inline(always)]
-    fn entries(&self) -> &[Entry] {
-        let at = NonNull::new(self.room.as_ptr()).unwrap_or(NonNull::dangling());
-        // SAFETY: TH6.
-        unsafe { std::slice::from_raw_parts(at.as_ptr(), self.len) }
-    }
-
-    #[inline(always)]
-    fn entries_mut(&mut self) -> &mut [Entry] {
-        let at = NonNull::new(self.room.as_ptr()).unwrap_or(NonNull::dangling());
-        // SAFETY: TH6.
-        unsafe { std::slice::from_raw_parts_mut(at.as_ptr(), self.len) }
-    }
-
     /// The earliest deadline, if there is one that ever comes.
     pub(crate) fn next(&self) -> Option<u64> {
-        self.entries().first().map(|root| root.when).filter(|&when| when != NEVER)
+        self.room.entries.first().map(|first| first.when) // TH6
     }
 
     /// Queues a node under its deadline. Returns true if [`TimerHeap::next`] became earlier by it.
     ///
+    /// # Panics
+    /// If there is no room: `used() == capacity()`.
+    ///
     /// # Safety
-    /// TH1 and TH2 hold for `node` from here until it is removed or popped. It is in no heap. There
-    /// is room: `len() < capacity()`.
+    /// TH1 and TH2 hold for `node` from here until it is removed or popped. It is in no heap.
     pub(crate) unsafe fn insert(&mut self, node: NonNull<TimerNode>) -> bool {
         // SAFETY: alive by this function's contract.
         let timer = unsafe { node.as_ref() };
         debug_assert!(!timer.is_queued(), "a timer is in one heap at most");
-        timer.seq.set(self.next_seq);
+        let slot = self.take_slot(node);
+        timer.slot.set(slot);
+        self.live += 1;
+        let when = timer.when.get();
+        if when == NEVER {
+            return false;
+        }
+        let seq = self.next_seq;
         self.next_seq += 1;
-        let entry = Entry { when: timer.when.get(), node };
-        debug_assert!(self.len < self.capacity());
-        // SAFETY: there is room, by this function's contract.
-        unsafe { self.room.as_ptr().add(self.len).write(entry) };
-        self.len += 1; // TH6
-        self.sift_up(self.len - 1, entry);
-        timer.pos.get() == 0 && entry.when != NEVER
+        let entries = &mut self.room.entries;
+        entries.push(Entry { when, seq, slot });
+        sift_up(entries) == 0
+    }
+
+    fn take_slot(&mut self, node: NonNull<TimerNode>) -> u32 {
+        let Storage { slots, free, .. } = &mut self.room;
+        if let Some(slot) = free.pop() {
+            slots[slot as usize] = Some(node);
+            return slot;
+        }
+        let slot = u32::try_from(slots.len()).ok().filter(|&slot| slot != NOT_QUEUED);
+        slots.push(Some(node));
+        slot.expect("fewer timers than goroutines, which are fewer")
     }
 
     /// Takes a node out. Returns false if it is in no heap: it was popped, or never queued.
@@ -208,12 +231,21 @@ impl TimerHeap {
     /// `node` is alive, and it is in this heap or in none.
     pub(crate) unsafe fn remove(&mut self, node: NonNull<TimerNode>) -> bool {
         // SAFETY: alive by this function's contract.
-        let pos = unsafe { node.as_ref() }.pos.get();
-        if pos == NOT_QUEUED {
+        let timer = unsafe { node.as_ref() };
+        let slot = timer.slot.replace(NOT_QUEUED);
+        if slot == NOT_QUEUED {
             return false;
         }
-        debug_assert_eq!(self.entries()[pos].node, node, "the timer is in another heap");
-        self.remove_at(pos);
+        let Storage { slots, free, .. } = &mut self.room;
+        debug_assert_eq!(slots[slot as usize], Some(node), "the timer is in another heap");
+        slots[slot as usize] = None;
+        self.live -= 1;
+        if timer.when.get() == NEVER {
+            free.push(slot);
+            return true;
+        }
+        self.dead += 1;
+        self.drop_dead();
         true
     }
 
@@ -225,103 +257,148 @@ impl TimerHeap {
         if self.next()? > now {
             return None;
         }
-        Some(self.remove_at(0))
+        let slot = self.drop_first();
+        let node = self.room.slots[slot as usize].take().expect("not dead (TH6)");
+        // SAFETY: TH1, TH2: it was queued until now, and we hold the lock.
+        unsafe { node.as_ref() }.slot.set(NOT_QUEUED);
+        self.live -= 1;
+        self.drop_dead();
+        Some(node)
     }
 
     /// Calls `f` for every queued node, in no order.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(NonNull<TimerNode>)) {
-        self.entries().iter().for_each(|entry| f(entry.node));
+    pub(crate) fn for_each(&self, f: impl FnMut(NonNull<TimerNode>)) {
+        self.room.slots.iter().flatten().copied().for_each(f);
     }
 
     /// Moves every timer to `other`, behind the timers of equal deadline that are there. Returns
     /// true if `other.next()` became earlier by it.
     ///
-    /// Both heaps' locks are held.
-    ///
-    /// # Panics
-    /// If `other` has no room for `self.len()` more.
+    /// Both heaps' locks are held, and `other` has room for `self.len()` more.
     pub(crate) fn merge_into(&mut self, other: &mut TimerHeap) -> bool {
-        assert!(other.capacity() - other.len() >= self.len(), "room is made before a merge");
         let mut earlier = false;
-        while self.len != 0 {
-            let node = self.remove_at(0); // in order, for TH5
+        while let Some(node) = self.pop_expired(NEVER) {
+            // In order, for TH5.
             // SAFETY: TH1 held in this heap and goes on to hold in the other; it is in none now.
-            // There is room, as was asserted.
             earlier |= unsafe { other.insert(node) };
         }
+        let Storage { slots, free, .. } = &mut self.room;
+        free.clear();
+        for node in slots.iter().flatten().copied() {
+            // SAFETY: as above; those that never come are left.
+            unsafe {
+                node.as_ref().slot.set(NOT_QUEUED);
+                other.insert(node);
+            }
+        }
+        slots.clear();
+        self.live = 0;
         earlier
     }
 
-    /// Takes out the entry at `pos`, which exists.
-    fn remove_at(&mut self, pos: usize) -> NonNull<TimerNode> {
-        let removed = self.entries()[pos];
-        let last = self.len - 1;
-        let moved = self.entries()[last];
-        self.len = last;
-        if pos < last {
-            // The last entry fills the hole; it may belong above it or below it.
-            if pos > 0 && moved.comes_before(&self.entries()[(pos - 1) / ARITY]) {
-                self.sift_up(pos, moved);
-            } else {
-                self.sift_down(pos, moved);
-            }
+    /// Takes the first entry out, which exists, and returns its slot, which is free then.
+    fn drop_first(&mut self) -> u32 {
+        let Storage { entries, free, .. } = &mut self.room;
+        let first = entries.swap_remove(0);
+        sift_down(entries, 0);
+        free.push(first.slot);
+        first.slot
+    }
+
+    /// Restores TH6.
+    fn drop_dead(&mut self) {
+        if self.dead > FEW.max(self.room.entries.len() / 2) {
+            self.sweep();
         }
-        removed.node().pos.set(NOT_QUEUED);
-        removed.node
-    }
-
-    /// Puts `entry` into the hole at `pos` or above it. What is in the slot is overwritten.
-    fn sift_up(&mut self, mut pos: usize, entry: Entry) {
-        while pos > 0 {
-            let parent = (pos - 1) / ARITY;
-            if !entry.comes_before(&self.entries()[parent]) {
-                break;
-            }
-            self.place(pos, self.entries()[parent]);
-            pos = parent;
+        while let Some(first) = self.room.entries.first()
+            && self.room.slots[first.slot as usize].is_none()
+        {
+            self.drop_first();
+            self.dead -= 1;
         }
-        self.place(pos, entry);
     }
 
-    /// Puts `entry` into the hole at `pos` or below it. What is in the slot is overwritten.
-    fn sift_down(&mut self, mut pos: usize, entry: Entry) {
-        loop {
-            let first = pos * ARITY + 1;
-            let end = (first + ARITY).min(self.len);
-            if first >= end {
-                break;
+    /// Takes out all dead entries.
+    #[cold]
+    fn sweep(&mut self) {
+        let Storage { entries, slots, free } = &mut self.room;
+        entries.retain(|entry| {
+            let live = slots[entry.slot as usize].is_some();
+            if !live {
+                free.push(entry.slot);
             }
-            let mut least = first;
-            for child in first + 1..end {
-                if self.entries()[child].comes_before(&self.entries()[least]) {
-                    least = child;
-                }
-            }
-            if !self.entries()[least].comes_before(&entry) {
-                break;
-            }
-            self.place(pos, self.entries()[least]);
-            pos = least;
+            live
+        });
+        self.dead = 0;
+        for pos in (0..entries.len().div_ceil(ARITY)).rev() {
+            sift_down(entries, pos);
         }
-        self.place(pos, entry);
     }
 
-    fn place(&mut self, pos: usize, entry: Entry) {
-        self.entries_mut()[pos] = entry;
-        entry.node().pos.set(pos); // TH3
-    }
-
-    /// Asserts TH3, TH4 and TH5.
+    /// Asserts the invariants.
     #[cfg(test)]
     fn check(&self) {
-        for (pos, entry) in self.entries().iter().enumerate() {
-            assert_eq!(entry.node().pos.get(), pos, "TH3");
-            assert_eq!(entry.node().when.get(), entry.when, "TH3");
-            assert!(entry.node().seq.get() < self.next_seq, "TH5");
+        let Storage { entries, slots, free } = &self.room;
+        let node = |slot: u32| {
+            slots[slot as usize].map(|node| {
+                // SAFETY: TH1; tests use one thread.
+                unsafe { node.as_ref() }
+            })
+        };
+        for (pos, entry) in entries.iter().enumerate() {
+            if let Some(node) = node(entry.slot) {
+                assert_eq!((node.slot.get(), node.when.get()), (entry.slot, entry.when), "TH3");
+            }
+            assert!(entry.seq < self.next_seq, "TH5");
             if pos > 0 {
-                let parent = &self.entries()[(pos - 1) / ARITY];
-                assert!(parent.comes_before(entry), "TH4, TH5");
+                assert!(entries[(pos - 1) / ARITY].comes_before(entry), "TH4, TH5");
             }
         }
+        let dead = entries.iter().filter(|entry| node(entry.slot).is_none()).count();
+        assert!(entries.first().is_none_or(|first| node(first.slot).is_some()), "TH6");
+        assert!(dead <= FEW.max(entries.len() / 2), "TH6");
+        assert_eq!((dead, slots.iter().flatten().count()), (self.dead, self.live));
+        assert!(free.iter().all(|&slot| node(slot).is_none()), "TH3");
+        assert_eq!(free.len() + self.used(), slots.len(), "TH3");
     }
+}
+
+/// Moves the last entry up to where it belongs; returns where that is.
+fn sift_up(entries: &mut [Entry]) -> usize {
+    let mut pos = entries.len() - 1;
+    let entry = entries[pos];
+    while pos > 0 {
+        let parent = (pos - 1) / ARITY;
+        if !entry.comes_before(&entries[parent]) {
+            break;
+        }
+        entries[pos] = entries[parent];
+        pos = parent;
+    }
+    entries[pos] = entry;
+    pos
+}
+
+/// Moves the entry at `pos`, if there is one, down to where it belongs.
+fn sift_down(entries: &mut [Entry], mut pos: usize) {
+    let Some(&entry) = entries.get(pos) else { return };
+    loop {
+        let first = pos * ARITY + 1;
+        let end = (first + ARITY).min(entries.len());
+        if first >= end {
+            break;
+        }
+        let mut least = first;
+        for child in first + 1..end {
+            if entries[child].comes_before(&entries[least]) {
+                least = child;
+            }
+        }
+        if !entries[least].comes_before(&entry) {
+            break;
+        }
+        entries[pos] = entries[least];
+        pos = least;
+    }
+    entries[pos] = entry;
 }

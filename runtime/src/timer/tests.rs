@@ -143,15 +143,28 @@ fn any_one_of_them_can_be_removed() {
 }
 
 #[test]
-fn a_hole_may_be_filled_from_another_branch_and_rise() {
-    // The last entry (5) lies under 1; removing a leaf under 10 puts it above its new parent.
-    let nodes = Nodes::new(10);
+fn what_was_removed_takes_no_room_for_long() {
+    let nodes = Nodes::new(1000);
     let mut heap = TimerHeap::new();
-    for (id, when) in [0, 10, 1, 2, 3, 11, 12, 13, 14, 5].into_iter().enumerate() {
-        nodes.insert(&mut heap, id, when);
+    let _ = heap.adopt(storage(2100));
+    let capacity = heap.capacity();
+    for round in 0..4 {
+        for id in 0..1000 {
+            nodes.insert(&mut heap, id, (id as u64 * 7) % 1000);
+        }
+        let (kept, gone): (Vec<usize>, Vec<usize>) = (0..1000).partition(|id| id % 10 == round);
+        for id in gone {
+            assert!(nodes.remove(&mut heap, id));
+            assert!(heap.used() <= 2 * heap.len() + super::FEW + 1);
+            nodes.insert(&mut heap, id, 2000);
+            assert!(nodes.remove(&mut heap, id));
+        }
+        assert_eq!((heap.len(), heap.capacity()), (100, capacity), "slots are used again");
+        let mut order = kept;
+        order.sort_by_key(|id| (id * 7) % 1000);
+        assert_eq!(nodes.drain(&mut heap), order);
+        assert_eq!(heap.used(), 0);
     }
-    assert!(nodes.remove(&mut heap, 6));
-    assert_eq!(nodes.drain(&mut heap), [0, 2, 3, 4, 9, 1, 5, 7, 8]);
 }
 
 #[test]
@@ -229,12 +242,12 @@ fn adopted_storage_replaces_a_smaller_one_and_nothing_else_changes() {
     assert_eq!(heap.capacity(), few, "there was room");
     let old = heap.adopt(storage(many));
     heap.check();
-    assert_eq!(old.0.room(), few);
+    assert_eq!(old.capacity(), few);
     assert!(heap.capacity() >= many);
 
     let capacity = heap.capacity();
     let refused = heap.adopt(storage(3));
-    assert!(heap.capacity() == capacity && refused.0.room() < capacity);
+    assert!(heap.capacity() == capacity && refused.capacity() < capacity);
     for id in FEW..many {
         nodes.insert(&mut heap, id, (many - id) as u64);
     }

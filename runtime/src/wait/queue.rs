@@ -69,6 +69,12 @@ impl Node {
         Node { late: true, ..self }
     }
 
+    /// How its wait ends if it is claimed here, or `+ OTHER`.
+    #[inline]
+    pub(crate) fn token(&self) -> usize {
+        self.token
+    }
+
     /// The claimed waiter of this node, which was popped.
     #[inline]
     fn reserved(&self) -> Reserved {
