@@ -15,9 +15,8 @@
 //!   CS4  The locks are taken without guards, so in a section that begins before and ends after.
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::choose::{Case, Order, random_below};
+use super::case::{Case, Order, Place, random_below};
 use super::port::Goal;
 use crate::sched::claim::{FIRST_TOKEN, TIMED_OUT, Wait};
 use crate::sched::g::WaitReason;
@@ -26,42 +25,7 @@ use crate::sched::ready;
 use crate::sys::clock::NEVER;
 use crate::sys::lock::RawSpin;
 use crate::sys::section::Section;
-use crate::wait::{self, Node, OTHER, Until, WaitQueue};
-
-/// Where an operation waits: pointers into its channel, which outlives the port.
-#[derive(Clone, Copy)]
-pub(super) struct Spot {
-    /// Null for what nobody sends to: it has no queues.
-    pub(super) lock: *const RawSpin,
-    pub(super) queue: *mut WaitQueue,
-    pub(super) watchers: *mut WaitQueue,
-    /// Says without the lock that somebody is in `queue`; null if nothing does.
-    pub(super) flag: *const AtomicBool,
-}
-
-impl Spot {
-    pub(super) const NONE: Spot = Spot {
-        lock: ptr::null(),
-        queue: ptr::null_mut(),
-        watchers: ptr::null_mut(),
-        flag: ptr::null(),
-    };
-
-    /// # Safety
-    /// The lock is held; there is one.
-    unsafe fn flag(&self, waits: bool) {
-        // SAFETY: null or in the channel.
-        if let Some(flag) = unsafe { self.flag.as_ref() } {
-            flag.store(waits, Ordering::Relaxed); // a hint
-        }
-    }
-}
-
-/// An operation's spot and its node there.
-pub(super) struct Place {
-    spot: Spot,
-    node: Node,
-}
+use crate::wait::{self, Node, OTHER, Until};
 
 /// How looking at all of them together ended.
 pub(super) enum Entered {
@@ -206,9 +170,20 @@ unsafe fn wait_in(
     };
     // SAFETY: every queue with a node is locked until the commit; who pops a node readies us.
     let outcome = unsafe { wait::park_queued(wait, until, WaitReason::Select, commit) };
-    // CS3: nobody finds the nodes any more.
-    for nth in all.skip(lockless) {
-        let Place { spot, node } = place(nth);
+    // SAFETY: promised by the caller; the wait is over.
+    unsafe { withdraw(crowd, lockless, outcome) };
+    Entered::Ended(outcome)
+}
+
+/// Takes the nodes out after a wait that ended as `outcome` (CS3).
+///
+/// # Safety
+/// The wait is over; its nodes are those of `crowd` but the first `lockless`, which have none.
+#[inline(always)] // see `choose::run`
+unsafe fn withdraw(crowd: Crowd<'_, '_>, lockless: usize, outcome: usize) {
+    for nth in lockless..crowd.len {
+        // SAFETY: in bounds; promised by the caller.
+        let Place { spot, node } = unsafe { crowd.place(nth) };
         if node.token() == outcome & !OTHER {
             continue; // CS2
         }
@@ -221,7 +196,6 @@ unsafe fn wait_in(
             lock.unlock();
         }
     }
-    Entered::Ended(outcome)
 }
 
 /// Unlocks every lock once; the last unlock is the last thing it does (CS2).

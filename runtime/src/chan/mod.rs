@@ -32,6 +32,7 @@
 
 mod alarm;
 mod buffer;
+mod case;
 mod channel;
 mod choose;
 mod enter;

@@ -3,14 +3,17 @@
 //! Not here: the selection (`choose`).
 
 use std::alloc::Layout;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::channel::{self, Outcome};
-use super::enter::Spot;
 use super::late::Grant;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::sys::clock::{NEVER, Nanos};
+use crate::sys::lock::RawSpin;
+use crate::wait::WaitQueue;
 
 /// What a node waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,35 @@ pub(super) enum Goal {
     Perform,
     /// That the operation is possible.
     Watch,
+}
+
+/// Where an operation waits: pointers into its channel, which outlives the port.
+#[derive(Clone, Copy)]
+pub(super) struct Spot {
+    /// Null for what nobody sends to: it has no queues.
+    pub(super) lock: *const RawSpin,
+    pub(super) queue: *mut WaitQueue,
+    pub(super) watchers: *mut WaitQueue,
+    /// Says without the lock that somebody is in `queue`; null if nothing does.
+    pub(super) flag: *const AtomicBool,
+}
+
+impl Spot {
+    pub(super) const NONE: Spot = Spot {
+        lock: ptr::null(),
+        queue: ptr::null_mut(),
+        watchers: ptr::null_mut(),
+        flag: ptr::null(),
+    };
+
+    /// # Safety
+    /// The lock is held; there is one.
+    pub(super) unsafe fn flag(&self, waits: bool) {
+        // SAFETY: null or in the channel.
+        if let Some(flag) = unsafe { self.flag.as_ref() } {
+            flag.store(waits, Ordering::Relaxed); // a hint
+        }
+    }
 }
 
 /// One end of a channel, for one kind of operation.

@@ -10,9 +10,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::channel::{Channel, Outcome};
-use super::enter::Spot;
 use super::late::Grant;
-use super::port::Goal;
+use super::port::{Goal, Spot};
 use super::state::{self, State};
 use crate::sched::ready;
 use crate::wait::{SERVED, WaitQueue};

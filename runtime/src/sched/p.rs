@@ -124,6 +124,11 @@ impl P {
         unsafe { GRef::from_ptr(old) }
     }
 
+    /// Whether the next slot is taken. A hint to anybody but the owner.
+    pub(crate) fn has_next(&self) -> bool {
+        !self.next.load(Ordering::Relaxed).is_null()
+    }
+
     /// Takes the next slot's G. Anybody.
     #[inline]
     pub(crate) fn take_next(&self) -> Option<GRef> {

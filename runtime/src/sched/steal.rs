@@ -2,17 +2,24 @@
 //! Layer: L2 (sched)
 //! Not here: when to steal (`find`).
 //! Invariants
-//!   SE1  Victims are visited in a fresh random order each pass; a victim's next slot is taken
-//!        only in the last pass, because its owner is about to run it with warm caches.
+//!   SE1  Victims are visited in a fresh random order each pass; a victim's next slot is taken only in
+//!        the last pass, and only if its owner has not come to another round within `GRACE_CYCLES`:
+//!        otherwise it runs it itself, with warm caches, and goroutines that wake each other stay
+//!        on one P.
 //! Source: Go's stealWork; the order by a random start and a random stride coprime to the number
 //!   of Ps, which visits every P once.
+
+use std::sync::atomic::Ordering;
 
 use super::g::GRef;
 use super::global::SCHED;
 use super::m::M;
 use super::p::P;
+use crate::sys::clock;
 
 const PASSES: u32 = 3;
+/// Some 3 us at 2 to 3 GHz: what a goroutine may take from readying another to parking.
+const GRACE_CYCLES: u64 = 8 * 1024;
 
 /// Steals half of some P's queue into `p`'s, which is empty, and returns one of the Gs.
 pub(crate) fn steal(m: &'static M, p: &'static P) -> Option<GRef> {
@@ -36,7 +43,21 @@ pub(crate) fn steal(m: &'static M, p: &'static P) -> Option<GRef> {
 fn steal_from(victim: &'static P, p: &'static P, next_too: bool) -> Option<GRef> {
     // SAFETY: this M owns `p` (P1), which is another P and whose queue is empty.
     let stolen = unsafe { p.steal_from(victim) };
-    stolen.or_else(|| if next_too { victim.take_next() } else { None })
+    stolen.or_else(|| if next_too { take_next(victim) } else { None })
+}
+
+/// The next slot's G of an owner that seems to be busy with something else (SE1), whose cache lines are
+/// left alone meanwhile.
+fn take_next(victim: &'static P) -> Option<GRef> {
+    if !victim.has_next() {
+        return None;
+    }
+    let (round, begun) = (victim.tick.load(Ordering::Relaxed), clock::cycles()); // a hint
+    while clock::cycles().wrapping_sub(begun) < GRACE_CYCLES {
+        std::hint::spin_loop();
+    }
+    let busy = victim.tick.load(Ordering::Relaxed) == round; // a hint
+    if busy { victim.take_next() } else { None }
 }
 
 /// The first number at or above `start`, wrapping within `1..=n`, that is coprime to `n`.
