@@ -346,11 +346,11 @@ fn row_107_closing_races_with_transfers() {
             }
         });
         (0..first).for_each(|_| gusty::yield_now());
-        let (closed, other) = if tag % 2 == 0 { (ours, theirs) } else { (theirs, ours) };
+        let (closed, other) = if tag.is_multiple_of(2) { (ours, theirs) } else { (theirs, ours) };
         closed.close();
         closed.close(); // as good as once
         let ends = readers.map(|reader| reader.join().unwrap());
-        if tag % 2 == 0 {
+        if tag.is_multiple_of(2) {
             assert_eq!(ends, [Some(ErrorKind::NotConnected); 2], "closed here: an error, no end");
         } else {
             assert!(ends.iter().all(|end| matches!(end, None | Some(ErrorKind::ConnectionReset))));

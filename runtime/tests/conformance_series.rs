@@ -72,9 +72,13 @@ fn polynomial(terms: &'static [i128]) -> Series {
     })
 }
 
+/// How far a copy may be read ahead of the other: more than the comparisons need, and an end to working
+/// ahead for nobody.
+const AHEAD: usize = 64;
+
 /// The same series twice. Each copy is read at its own pace, so one may have to wait in a buffer.
 fn split(f: Series) -> (Series, Series) {
-    let ((a, left), (b, right)) = (chan::unbounded(), chan::unbounded());
+    let ((a, left), (b, right)) = (chan::bounded(AHEAD), chan::bounded(AHEAD));
     go!(move || forever(|| {
         let term = f.recv().ok()?;
         let (a, b) = (a.send(term), b.send(term));

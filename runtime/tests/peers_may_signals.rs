@@ -88,7 +88,7 @@ fn a_flag_is_seen_by_all_also_by_who_set_it() {
         let theirs = flag.clone();
         let setter = crew.spawn(move || {
             theirs.set(()).unwrap();
-            *theirs.wait();
+            theirs.wait();
         });
         let theirs = flag.clone();
         let other = crew.spawn(move || *theirs.wait());

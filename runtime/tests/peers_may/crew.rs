@@ -34,7 +34,7 @@ impl Crew {
         let on_a_thread = match self {
             Crew::Goroutines => false,
             Crew::Threads => true,
-            Crew::Mixed => TURN.fetch_add(1, Ordering::Relaxed) % 2 == 0,
+            Crew::Mixed => TURN.fetch_add(1, Ordering::Relaxed).is_multiple_of(2),
         };
         if on_a_thread {
             Helper::Thread(std::thread::spawn(f))
