@@ -143,11 +143,11 @@ fn x87(data: &[u64]) -> u64 {
     let (mut saved, mut control) = (0u16, 0u16);
     let third = 1.0f64 / 3.0;
     let mut out = 0.0f64;
-    let down = data[0] % 2 == 0;
+    let down = data[0].is_multiple_of(2);
     // SAFETY: the x87 stack is empty before and after, and the control word as it was.
     unsafe {
         asm!("fnstcw [{}]", in(reg) &raw mut saved, options(nostack));
-        control = if down { saved | 0x400 } else { (saved | 0x800) & !0x400 } | control;
+        control |= if down { saved | 0x400 } else { (saved | 0x800) & !0x400 };
         asm!(
             "fldcw [{control}]",
             "fldz",
