@@ -198,8 +198,8 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "a_call_that_never_returns_is_no_deadlock",
         run: || {
-            go!(|| gusty::blocking(|| std::thread::park()));
-            go!(|| std::thread::park());
+            go!(|| gusty::blocking(std::thread::park));
+            go!(std::thread::park);
             let (tx, rx) = chan::bounded::<()>(0);
             go!(move || {
                 gusty::sleep(Duration::from_millis(300));

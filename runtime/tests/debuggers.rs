@@ -32,14 +32,14 @@ fn is_refused(text: &str) -> bool {
 
 /// Beside those that only compute.
 fn others_run() {
-    (0..20).for_each(|_| spawn(yield_now).join().unwrap());
+    (0..3).for_each(|_| spawn(yield_now).join().unwrap());
 }
 
 #[test]
 fn gdb_comes_and_goes() {
     sliced("gdb_comes_and_goes", &[2], || {
         allow_tracers();
-        let spinners = Spinners::new(5);
+        let spinners = Spinners::new(gusty::runtime::gomaxprocs(0) + 1);
         for _ in 0..2 {
             let mut gdb = Command::new("gdb");
             gdb.args(["--nx", "--batch", "-p", &std::process::id().to_string()]);
@@ -64,7 +64,7 @@ fn gdb_comes_and_goes() {
 fn the_program_runs_on_under_gdb() {
     sliced("the_program_runs_on_under_gdb", &[2], || {
         allow_tracers();
-        let spinners = Spinners::new(5);
+        let spinners = Spinners::new(gusty::runtime::gomaxprocs(0) + 1);
         let mut gdb = Command::new("gdb");
         gdb.args(["--nx", "--batch", "-p", &std::process::id().to_string()]);
         // Stops at the call that the test makes next, several times.
@@ -91,7 +91,7 @@ fn the_program_runs_on_under_gdb() {
 fn strace_comes_and_goes() {
     sliced("strace_comes_and_goes", &[1, 4], || {
         allow_tracers();
-        let spinners = Spinners::new(5);
+        let spinners = Spinners::new(gusty::runtime::gomaxprocs(0) + 1);
         let mut strace = Command::new("strace");
         strace.args(["-f", "-p", &std::process::id().to_string()]);
         // Stops at every call, and shows one of them.

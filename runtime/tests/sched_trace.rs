@@ -80,7 +80,8 @@ fn a_line_every_few_milliseconds() {
             let list = |text: &str| {
                 let (_, list) = text.split_once('[').expect("a list");
                 let (list, _) = list.split_once(']').expect("the end of a list");
-                list.split_whitespace().map(|n| n.parse::<u64>().expect("a number")).count()
+                let numbers = list.split_whitespace().map(|n| n.parse::<u64>().expect("a number"));
+                numbers.collect::<Vec<_>>().len()
             };
             assert_eq!((list(queued), list(ticks)), (procs, procs), "{line}");
         }
@@ -93,8 +94,8 @@ fn a_line_for_each_p_in_detail() {
         let child = Child::of("a_line_for_each_p_in_detail").env("GOMAXPROCS", procs);
         let ended = child.env("GUSTYDEBUG", "schedtrace=5,scheddetail=1").run(work);
         ended.succeeded();
-        let (mut lines, mut blocks, mut next) = (ended.stderr.lines().peekable(), 0, procs);
-        while let Some(line) = lines.next() {
+        let (mut blocks, mut next) = (0, procs);
+        for line in ended.stderr.lines() {
             if line.starts_with("SCHED ") {
                 assert_eq!(next, procs, "a P is missing before {line}");
                 let (_, rest) = timed(line);
