@@ -77,8 +77,9 @@ fn with_p(m: &'static M, p: &'static P) -> Option<GRef> {
 /// large a share of them is served as this P takes from there.
 fn may_give_p(m: &'static M, p: &'static P) -> bool {
     let fair = p.tick.load(Ordering::Relaxed).is_multiple_of(FAIR_TICKS);
-    if fair || SCHED.injector().is_empty() || p.has_work() || m.home.has_mail() {
-        return fair || !(p.has_work() || m.home.has_mail());
+    let at_hand = p.has_work() || m.home.has_mail();
+    if fair || at_hand || SCHED.injector().is_empty() {
+        return fair || !at_hand;
     }
     match p.turns.get() {
         0 => p.turns.set(SCHED.wanting() / SCHED.procs() as usize + 1),
