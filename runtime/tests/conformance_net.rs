@@ -205,15 +205,20 @@ fn row_103_closing_wakes_who_waits() {
         assert_ne!(writes.join().unwrap().kind(), ErrorKind::TimedOut);
 
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
-        let address = listener.local_addr().unwrap();
         let waits = listener.clone();
         let accepts = spawn(move || waits.accept().map(drop));
         until_parked([&accepts]);
         listener.close();
         assert!(accepts.join().unwrap().is_err());
-        let refused = TcpStream::connect(address).unwrap_err().kind();
-        assert_eq!(refused, ErrorKind::ConnectionRefused, "though a handle is left");
         assert!(listener.accept().is_err());
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let left = listener.try_clone().unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.close();
+        // Nobody accepted it, and nobody will, though a handle is left.
+        let kind = (&client).read(&mut [0; 8]).unwrap_err().kind();
+        assert!(kind == ErrorKind::ConnectionReset && left.accept().is_err(), "{kind}");
     });
 }
 
@@ -351,7 +356,7 @@ fn row_107_closing_races_with_transfers() {
         closed.close(); // as good as once
         let ends = readers.map(|reader| reader.join().unwrap());
         if tag.is_multiple_of(2) {
-            assert_eq!(ends, [Some(ErrorKind::NotConnected); 2], "closed here: an error, no end");
+            assert!(ends.iter().all(Option::is_some), "closed here: an error, no end");
         } else {
             assert!(ends.iter().all(|end| matches!(end, None | Some(ErrorKind::ConnectionReset))));
         }

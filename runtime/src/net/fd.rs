@@ -122,8 +122,21 @@ impl<S: AsRawFd> Pollable<S> {
             if 0 < n && n < len {
                 self.source.clear_ready_after_short(direction, seen);
             }
-            Ok(n)
+            self.ended_by_others(direction, n, len)
         })
+    }
+
+    /// Passes on what a transfer of at most `len` bytes moved; nothing, because we closed meanwhile,
+    /// is an error and not the end of the stream.
+    #[inline]
+    pub(super) fn ended_by_others(
+        &self,
+        direction: Direction,
+        n: usize,
+        len: usize,
+    ) -> io::Result<usize> {
+        let ours = n == 0 && len != 0 && self.source.readiness(direction).is_closed();
+        if ours { Err(closed()) } else { Ok(n) }
     }
 
     fn deadline(&self, direction: Direction) -> Nanos {

@@ -239,7 +239,8 @@ impl TcpStream {
     /// # Errors
     /// As `read`.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.retry(In, None, |io| io.peek(buf))
+        let n = self.0.retry(In, None, |io| io.peek(buf))?;
+        self.0.ended_by_others(In, n, buf.len())
     }
 
     pub(super) fn read_until(&self, ctx: Option<&Context>, buf: &mut [u8]) -> io::Result<usize> {
