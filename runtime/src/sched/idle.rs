@@ -41,7 +41,7 @@ use std::time::Duration;
 use super::g::GRef;
 use super::global::{SCHED, State};
 use super::m::{self, M};
-use super::p::P;
+use super::p::{NOBODY, P};
 use super::{poll, retire, threads, watch};
 use crate::config;
 use crate::sys::clock::{self, NEVER};
@@ -288,9 +288,10 @@ pub(crate) fn wait_for_p(m: &'static M, must: bool) -> bool {
 
 /// Whether no M that has a P computes; an observation.
 fn all_asleep() -> bool {
-    (0..SCHED.made()).all(|i| match m::get(SCHED.p(i).m_id.load(Ordering::Relaxed)) {
-        Some(m) => ThreadState::of(m.tid()).now() == Activity::Asleep,
-        None => true, // nobody's
+    (0..SCHED.made()).all(|i| match SCHED.p(i).m_id.load(Ordering::Relaxed) {
+        NOBODY => true,
+        // Not one that somebody was just given, who may have to wait for a processor.
+        id => m::get(id).is_some_and(|m| ThreadState::of(m.tid()).now() == Activity::Asleep),
     })
 }
 

@@ -28,7 +28,7 @@ use std::sync::atomic::{
 
 use super::fatal;
 use super::g::{G, GRef};
-use super::home::{Home, WANTING};
+use super::home::{AWAKE, Home, WANTING};
 use super::p::P;
 use crate::config::MAX_THREADS;
 use crate::stack::Stack;
@@ -339,12 +339,13 @@ impl M {
     /// Whether this M has lost its P and has no other, and if so whether it sleeps until it gets one.
     /// From elsewhere: an observation.
     pub(crate) fn astray(&self) -> Option<Astray> {
+        let rest = self.home.rest.load(Ordering::Relaxed);
         if !self.hold.is_lost() {
-            return None;
+            // It has noticed, and may still be on its way to the idle list.
+            return (self.p().is_none() && rest == AWAKE).then_some(Astray::Runs);
         }
         let granted = !self.next_p.load(Ordering::Relaxed).is_null();
-        let waits = granted || self.home.rest.load(Ordering::Relaxed) == WANTING;
-        Some(if waits { Astray::Waits } else { Astray::Runs })
+        Some(if granted || rest == WANTING { Astray::Waits } else { Astray::Runs })
     }
 
     /// Has a P again, or its goroutine has left it.

@@ -56,6 +56,9 @@ const TRY_AGAIN_NS: Nanos = 30_000;
 /// Kicks that are as late as the kernel's tick are not to be waited for as often.
 const LATE_TRIES: u32 = 1;
 
+/// How long a goroutine that need not wait computes until it is stopped again.
+const WITHOUT_P_NS: Nanos = 1_000_000;
+
 static KICKS: AtomicBool = AtomicBool::new(false);
 static IN_PLACE: AtomicBool = AtomicBool::new(false);
 
@@ -115,6 +118,9 @@ unsafe fn on_kick(context: *mut ucontext_t) {
     let again = better_place && kick.is_some_and(|kick| try_again(m, kick));
     if !again && outside {
         wait(m, g);
+        if let Some(kick) = kick.filter(|_| m.hold.is_lost()) {
+            kick.arm(WITHOUT_P_NS); // ID5 of `idle`
+        }
     }
 }
 
