@@ -86,6 +86,20 @@ fn loom_a_decided_send_that_is_given_up_keeps_nobody_waiting() {
     }
 }
 
+/// Nobody receives: only the place that comes back lets the sender in.
+#[test]
+fn loom_a_place_that_comes_back_lets_a_sender_in() {
+    check(1, |model| {
+        let grant = model.decide();
+        assert!(matches!(grant, Grant::Room));
+        let sends = spawn(&model, |m| m.send(2, Until::FOREVER));
+        model.channel.give_up(grant);
+        assert_eq!(sends.join().unwrap(), Outcome::Done);
+        assert_eq!(model.recv(Until::FOREVER), Ok(2));
+        1
+    });
+}
+
 #[test]
 fn loom_a_promised_place_is_kept_from_others() {
     check(1, |model| {

@@ -226,6 +226,26 @@ mod loom_tests {
     }
 
     #[test]
+    fn loom_who_finds_zero_sees_what_was_done() {
+        check(|| {
+            let (group, result) = (model(), Arc::new(UnsafeCell::new(0)));
+            assert!(group.word.add(1));
+            let (theirs, written) = (group.clone(), result.clone());
+            let other = loom::thread::spawn(move || {
+                // SAFETY: read only after the `done`.
+                written.with_mut(|result| unsafe { *result = 7 });
+                theirs.done();
+            });
+            while group.word.counter() != 0 {
+                loom::thread::yield_now();
+            }
+            // SAFETY: written before the `done` (E1).
+            assert_eq!(result.with(|result| unsafe { *result }), 7);
+            other.join().unwrap();
+        });
+    }
+
+    #[test]
     fn loom_a_late_wake_up_spares_the_waiters_of_the_next_round() {
         check(|| {
             let group = model();
