@@ -121,6 +121,9 @@ fn write(fd: &OwnedFd, bytes: &[u8]) {
 
 #[test]
 fn a_read_from_an_empty_pipe() {
+    if !common::once() {
+        return;
+    }
     on_one_p("a_read_from_an_empty_pipe", || {
         let (from, to) = pipe();
         among_others(move || assert_eq!(read(&from, 8), b"x"), move || write(&to, b"x"));
@@ -129,6 +132,9 @@ fn a_read_from_an_empty_pipe() {
 
 #[test]
 fn a_write_to_a_full_pipe_is_complete() {
+    if !common::once() {
+        return;
+    }
     on_one_p("a_write_to_a_full_pipe_is_complete", || {
         const BYTES: usize = 1 << 20;
         let (from, to) = pipe();
@@ -145,6 +151,9 @@ fn a_write_to_a_full_pipe_is_complete() {
 
 #[test]
 fn a_lock_on_a_file_held_elsewhere() {
+    if !common::once() {
+        return;
+    }
     on_one_p("a_lock_on_a_file_held_elsewhere", || {
         let path = std::env::temp_dir().join(format!("gusty-others-{}", std::process::id()));
         let [ours, theirs] = [(); 2].map(|()| {
@@ -158,6 +167,9 @@ fn a_lock_on_a_file_held_elsewhere() {
 
 #[test]
 fn a_std_mutex_held_elsewhere() {
+    if !common::once() {
+        return;
+    }
     on_one_p("a_std_mutex_held_elsewhere", || {
         let mutex = Arc::new(Mutex::new(()));
         let theirs = mutex.clone();
@@ -168,6 +180,9 @@ fn a_std_mutex_held_elsewhere() {
 
 #[test]
 fn the_end_of_a_child_process() {
+    if !common::once() {
+        return;
+    }
     on_one_p("the_end_of_a_child_process", || {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat");
         let input = child.stdin.take();
@@ -180,6 +195,9 @@ fn the_end_of_a_child_process() {
 /// would return something else.
 #[test]
 fn sleeps_of_libc() {
+    if !common::once() {
+        return;
+    }
     extern "C" fn ends_the_sleep(_: libc::c_int) {}
     on_one_p("sleeps_of_libc", || {
         // SAFETY: an all-zero sigaction is valid, without SA_RESTART; the handler does nothing.
@@ -222,6 +240,9 @@ fn sleeps_of_libc() {
 /// have got on.
 #[test]
 fn a_sleep_of_std() {
+    if !common::once() {
+        return;
+    }
     on_one_p("a_sleep_of_std", || {
         let others = Others::new();
         let state = Arc::new(AtomicUsize::new(0));
@@ -298,6 +319,9 @@ mod slow_page {
 
 #[test]
 fn a_fault_on_a_slow_page() {
+    if !common::once() {
+        return;
+    }
     on_one_p("a_fault_on_a_slow_page", || {
         let Some(page) = slow_page::SlowPage::new() else { return };
         let last = page.at + slow_page::SIZE - 1;
@@ -313,6 +337,9 @@ fn a_fault_on_a_slow_page() {
 /// All of it at the same time: as many threads as there are calls, and one P for those who compute.
 #[test]
 fn twenty_blocked_readers_among_others() {
+    if !common::once() {
+        return;
+    }
     on_one_p("twenty_blocked_readers_among_others", || {
         let (ends, begun): (Vec<_>, _) = ((0..20).map(|_| pipe()).collect(), Arc::default());
         let (from, to): (Vec<_>, Vec<_>) = ends.into_iter().unzip();

@@ -37,6 +37,9 @@ fn others_run() {
 
 #[test]
 fn gdb_comes_and_goes() {
+    if !common::once() {
+        return;
+    }
     sliced("gdb_comes_and_goes", &[2], || {
         allow_tracers();
         let spinners = Spinners::new(gusty::runtime::gomaxprocs(0) + 1);
@@ -62,6 +65,9 @@ fn gdb_comes_and_goes() {
 /// Attached, gdb lets the program run, with all of its kicks, and leaves while it does.
 #[test]
 fn the_program_runs_on_under_gdb() {
+    if !common::once() {
+        return;
+    }
     sliced("the_program_runs_on_under_gdb", &[2], || {
         allow_tracers();
         let spinners = Spinners::new(gusty::runtime::gomaxprocs(0) + 1);
@@ -89,6 +95,9 @@ fn the_program_runs_on_under_gdb() {
 
 #[test]
 fn strace_comes_and_goes() {
+    if !common::once() {
+        return;
+    }
     sliced("strace_comes_and_goes", &[1, 4], || {
         allow_tracers();
         let spinners = Spinners::new(gusty::runtime::gomaxprocs(0) + 1);

@@ -44,10 +44,10 @@ fn sorts_by_own_code() {
         (0..20).for_each(|i| _ = black_box(i));
         a.cmp(&b) as c_int
     }
-    sorts(scaled(100_000), compare);
+    sorts(scaled(30_000), compare);
 }
 
-/// Nothing but libc, for a tenth of a second.
+/// Nothing but libc, for some ten milliseconds.
 fn sorts_by_libc() {
     // SAFETY: the name of a function with a signature that is as good as this one.
     let compare = unsafe {
@@ -57,12 +57,12 @@ fn sorts_by_libc() {
             unsafe extern "C" fn(*const c_void, *const c_void) -> c_int,
         >(symbol)
     };
-    sorts(scaled(500_000), compare);
+    sorts(scaled(150_000), compare);
 }
 
 /// One long call that allocates, too.
 fn matches() {
-    let text = format!("{}\0", "ab".repeat(scaled(4_000)));
+    let text = format!("{}\0", "ab".repeat(scaled(1_000)));
     let text = CStr::from_bytes_with_nul(text.as_bytes()).unwrap();
     // SAFETY: zeroes are overwritten by `regcomp`; freed once.
     unsafe {
@@ -104,8 +104,8 @@ fn start(kind: Kind, f: impl FnOnce() + Send + 'static) {
 }
 
 /// More goroutines than Ps compute without end; others still run.
-fn others_run(kind: Kind, work: fn()) {
-    for procs in PROCS {
+fn others_run(kind: Kind, work: fn(), procs: &[usize]) {
+    for &procs in procs {
         let before = gomaxprocs(procs);
         let stop = Arc::new(AtomicBool::new(false));
         let ended = Arc::new(AtomicUsize::new(0));
@@ -146,19 +146,23 @@ const WORK: [(&str, fn()); 6] = [
 ];
 
 fn all_kinds(works: &[(&str, fn())]) {
-    for (name, work) in works {
+    for (i, (name, work)) in works.iter().enumerate() {
         eprintln!("{name}");
-        [Kind::Plain, Kind::Light].into_iter().for_each(|kind| others_run(kind, *work));
+        let procs = if i == 0 { &PROCS[..] } else { &PROCS[..2] };
+        [Kind::Plain, Kind::Light].into_iter().for_each(|kind| others_run(kind, *work, procs));
     }
 }
 
 #[test]
 fn others_run_beside_code_that_cannot_be_left() {
+    if !common::once() {
+        return;
+    }
     let _alone = alone();
     common::watched("others run", || {
         for kind in [Kind::Pinned, Kind::Locked] {
-            others_run(kind, fills);
-            others_run(kind, loops);
+            others_run(kind, fills, &PROCS);
+            others_run(kind, loops, &PROCS);
         }
         let before = metrics().stops;
         all_kinds(&WORK);
@@ -177,36 +181,57 @@ fn others_run_in_child(test: &'static str, settings: &[(&'static str, &str)]) {
 
 #[test]
 fn the_same_where_thread_locals_are_shared() {
+    if !common::once() {
+        return;
+    }
     others_run_in_child("the_same_where_thread_locals_are_shared", &[("GUSTY_TLS", "shared")]);
 }
 
 #[test]
 fn the_same_where_goroutines_stay() {
+    if !common::once() {
+        return;
+    }
     others_run_in_child("the_same_where_goroutines_stay", &[("GUSTY_TLS", "pinned")]);
 }
 
 #[test]
 fn the_same_in_blocks_of_libc() {
+    if !common::once() {
+        return;
+    }
     others_run_in_child("the_same_in_blocks_of_libc", &[("GUSTY_TLS", "pthread")]);
 }
 
 #[test]
 fn the_same_by_timers() {
+    if !common::once() {
+        return;
+    }
     others_run_in_child("the_same_by_timers", &[("GUSTY_KICK", "timer")]);
 }
 
 #[test]
 fn the_same_by_plain_signals() {
+    if !common::once() {
+        return;
+    }
     others_run_in_child("the_same_by_plain_signals", &[("GUSTY_KICK", "tgkill")]);
 }
 
 #[test]
 fn the_same_without_kicks() {
+    if !common::once() {
+        return;
+    }
     others_run_in_child("the_same_without_kicks", &[("GUSTY_KICK", "off")]);
 }
 
 #[test]
 fn the_same_with_short_slices() {
+    if !common::once() {
+        return;
+    }
     others_run_in_child("the_same_with_short_slices", &[("GUSTY_SLICE_US", "100")]);
 }
 
@@ -241,6 +266,9 @@ fn crowd(n: usize, work: fn()) -> usize {
 
 #[test]
 fn a_thousand_in_libc_take_few_threads() {
+    if !common::once() {
+        return;
+    }
     let _alone = alone();
     let child = Child::of("a_thousand_in_libc_take_few_threads").env("GUSTY_SLICE_US", "1000");
     let ended = child.run(|| {
@@ -264,6 +292,9 @@ fn a_thousand_in_libc_take_few_threads() {
 
 #[test]
 fn the_number_of_threads_that_are_stopped_is_a_setting() {
+    if !common::once() {
+        return;
+    }
     let name = "the_number_of_threads_that_are_stopped_is_a_setting";
     let _alone = alone();
     let child = Child::of(name).env("GUSTY_SLICE_US", "500").env("GUSTY_MAX_STOPPED", "1");
@@ -279,6 +310,9 @@ fn the_number_of_threads_that_are_stopped_is_a_setting() {
 
 #[test]
 fn ten_thousand_in_plain_code_take_no_more_threads_than_ps() {
+    if !common::once() {
+        return;
+    }
     let _alone = alone();
     let child = Child::of("ten_thousand_in_plain_code_take_no_more_threads_than_ps")
         .env("GUSTY_SLICE_US", "200");
@@ -295,6 +329,9 @@ fn ten_thousand_in_plain_code_take_no_more_threads_than_ps() {
 /// All use one arena, so whoever is stopped inside it stops all others there.
 #[test]
 fn the_allocators_lock_is_given_back() {
+    if !common::once() {
+        return;
+    }
     let _alone = alone();
     let child = Child::of("the_allocators_lock_is_given_back")
         .env("GUSTY_SLICE_US", "100")

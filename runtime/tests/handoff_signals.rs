@@ -124,6 +124,9 @@ fn each_thread_handles(signal: c_int) {
 
 #[test]
 fn signals_are_handled_by_threads_that_wait() {
+    if !common::once() {
+        return;
+    }
     child("signals_are_handled_by_threads_that_wait", || {
         handle(libc::SIGALRM, libc::SA_ONSTACK);
         each_thread_handles(libc::SIGALRM);
@@ -132,6 +135,9 @@ fn signals_are_handled_by_threads_that_wait() {
 
 #[test]
 fn also_on_the_goroutines_stack() {
+    if !common::once() {
+        return;
+    }
     child("also_on_the_goroutines_stack", || {
         handle(libc::SIGUSR1, 0);
         each_thread_handles(libc::SIGUSR1);
@@ -140,6 +146,9 @@ fn also_on_the_goroutines_stack() {
 
 #[test]
 fn a_profiler_runs_all_the_time() {
+    if !common::once() {
+        return;
+    }
     child("a_profiler_runs_all_the_time", || {
         handle(libc::SIGPROF, libc::SA_ONSTACK);
         let every = libc::timeval { tv_sec: 0, tv_usec: 1_000 };
@@ -156,6 +165,9 @@ fn a_profiler_runs_all_the_time() {
 /// The kick's own signal, of others: theirs if they came first.
 #[test]
 fn a_handler_of_the_same_signal_from_before_is_called() {
+    if !common::once() {
+        return;
+    }
     child("a_handler_of_the_same_signal_from_before_is_called", || {
         handle(libc::SIGURG, libc::SA_ONSTACK);
         let hogs = Hogs::start();
@@ -173,6 +185,9 @@ fn a_handler_of_the_same_signal_from_before_is_called() {
 /// One that replaces ours takes the kicks, too: Ps are taken all the same.
 #[test]
 fn a_handler_of_the_same_signal_from_later_does_not_stall_others() {
+    if !common::once() {
+        return;
+    }
     // Read by the scenario, too.
     let name = "a_handler_of_the_same_signal_from_later_does_not_stall_others";
     let _alone = alone();
@@ -190,6 +205,9 @@ fn a_handler_of_the_same_signal_from_later_does_not_stall_others() {
 
 #[test]
 fn setgid_reaches_threads_that_wait() {
+    if !common::once() {
+        return;
+    }
     child("setgid_reaches_threads_that_wait", || {
         let _hogs = Hogs::start();
         // SAFETY: no preconditions.
@@ -205,6 +223,9 @@ fn setgid_reaches_threads_that_wait() {
 /// thread with that lock held: nobody may be stopped before it has answered.
 #[test]
 fn setgid_is_answered_before_anybody_is_stopped() {
+    if !common::once() {
+        return;
+    }
     let name = "setgid_is_answered_before_anybody_is_stopped";
     let _alone = alone();
     let child = Child::of(name).env("GUSTY_SLICE_US", "100").env("GUSTY_TLS", "pthread");
@@ -242,6 +263,9 @@ fn setgid_is_answered_before_anybody_is_stopped() {
 
 #[test]
 fn forks_while_threads_wait() {
+    if !common::once() {
+        return;
+    }
     fn forks() {
         for _ in 0..10 {
             // SAFETY: the child only ends.
@@ -268,6 +292,9 @@ fn forks_while_threads_wait() {
 
 #[test]
 fn the_process_ends_while_threads_wait() {
+    if !common::once() {
+        return;
+    }
     let _alone = alone();
     let child = Child::of("the_process_ends_while_threads_wait").env("GUSTY_SLICE_US", "500");
     child.run(|| _ = std::mem::ManuallyDrop::new(Hogs::start())).succeeded();

@@ -32,6 +32,9 @@ fn eight<R: Send + 'static>(f: impl Fn(usize) -> R + Clone + Send + 'static) -> 
 #[test]
 #[expect(clippy::empty_loop, reason = "what the loops are for a release build")]
 fn main_prints_while_everybody_loops() {
+    if !common::once() {
+        return;
+    }
     for procs in [1, 2, 4] {
         let child = Child::of("main_prints_while_everybody_loops").env("GOMAXPROCS", procs);
         let ended = child.run(|| {
@@ -65,6 +68,9 @@ fn main_prints_while_everybody_loops() {
 /// The holder is stopped while every thread waits in the lock's futex.
 #[test]
 fn a_short_section_of_a_std_mutex() {
+    if !common::once() {
+        return;
+    }
     sliced("a_short_section_of_a_std_mutex", &PROCS, || {
         let rounds = scaled(100_000);
         let shared = Arc::new((Mutex::new([0u64; 4]), AtomicBool::new(false)));
@@ -83,6 +89,9 @@ fn a_short_section_of_a_std_mutex() {
 
 #[test]
 fn lines_of_println_are_whole_and_all_there() {
+    if !common::once() {
+        return;
+    }
     let lines = scaled(2_000);
     let ended = sliced("lines_of_println_are_whole_and_all_there", &PROCS, || {
         println!(); // after what the harness has begun to print
@@ -110,6 +119,9 @@ fn lines_of_println_are_whole_and_all_there() {
 
 #[test]
 fn a_ref_cell_in_a_thread_local_is_borrowed_by_one() {
+    if !common::once() {
+        return;
+    }
     thread_local! {
         static MINE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     }
@@ -134,6 +146,9 @@ fn a_ref_cell_in_a_thread_local_is_borrowed_by_one() {
 
 #[test]
 fn a_drop_that_yields_while_unwinding() {
+    if !common::once() {
+        return;
+    }
     sliced("a_drop_that_yields_while_unwinding", &PROCS, || {
         std::panic::set_hook(Box::new(|_| {}));
         let unwinding = Arc::new(AtomicUsize::new(0));
@@ -198,6 +213,9 @@ mod places {
 
 #[test]
 fn a_hot_loop_anywhere_in_the_text_lets_others_run() {
+    if !common::once() {
+        return;
+    }
     sliced("a_hot_loop_anywhere_in_the_text_lets_others_run", &PROCS, || {
         for place in places::ALL {
             let stop = Arc::new(AtomicBool::new(false));
@@ -218,6 +236,9 @@ fn a_hot_loop_anywhere_in_the_text_lets_others_run() {
 /// an instruction of it.
 #[test]
 fn hot_loops_of_calls_of_the_runtime_let_others_run() {
+    if !common::once() {
+        return;
+    }
     fn drops_its_guard(mutex: &gusty::sync::Mutex<u64>) {
         *mutex.lock().unwrap() += 1;
     }
@@ -264,6 +285,9 @@ fn hot_loops_of_calls_of_the_runtime_let_others_run() {
 /// Goroutines begin and end, park and wake all the time beside ones that never call anything.
 #[test]
 fn everything_else_goes_on_beside_loops() {
+    if !common::once() {
+        return;
+    }
     sliced("everything_else_goes_on_beside_loops", &PROCS, || {
         let spinners = Spinners::new(3);
         let (tx, rx) = gusty::chan::bounded(0);
@@ -285,6 +309,9 @@ fn everything_else_goes_on_beside_loops() {
 /// Maps grow, which moves everything in them, and hold what was put in.
 #[test]
 fn maps_that_grow_keep_what_they_hold() {
+    if !common::once() {
+        return;
+    }
     sliced("maps_that_grow_keep_what_they_hold", &PROCS, || {
         let sums = eight(|i| {
             let mut map = HashMap::new();

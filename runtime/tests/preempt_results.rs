@@ -123,6 +123,9 @@ fn strings(data: &[u64]) -> u64 {
 
 #[test]
 fn flags_and_the_red_zone() {
+    if !common::once() {
+        return;
+    }
     let rounds = 3_000;
     stay_right("flags_and_the_red_zone", rounds, &[borrows, red_zone, strings]);
 }
@@ -176,6 +179,9 @@ fn x87(data: &[u64]) -> u64 {
 
 #[test]
 fn floating_point() {
+    if !common::once() {
+        return;
+    }
     stay_right("floating_point", 2_000, &[floats, x87]);
 }
 
@@ -237,6 +243,9 @@ fn zmm(data: &[u64]) -> u64 {
 
 #[test]
 fn vectors_of_256_bits() {
+    if !common::once() {
+        return;
+    }
     if !is_x86_feature_detected!("avx2") {
         eprintln!("{}no AVX2", slices::SKIPPED);
         return;
@@ -250,6 +259,9 @@ fn vectors_of_256_bits() {
 
 #[test]
 fn vectors_of_512_bits() {
+    if !common::once() {
+        return;
+    }
     let has = ["avx512f", "avx512vl", "avx512bw", "avx512dq"];
     let found = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512vl")

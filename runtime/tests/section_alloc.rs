@@ -230,7 +230,7 @@ fn goroutines_of_all_kinds() {
         }
         many(scaled(2_000), |_| {
             let outer = gusty::Builder::new().name("short");
-            drop(outer.spawn(|| gusty::yield_now()).unwrap());
+            drop(outer.spawn(gusty::yield_now).unwrap());
             let handle = gusty::spawn(|| Box::new(1));
             gusty::yield_now();
             drop(handle);

@@ -70,7 +70,11 @@ impl Stall {
         let before = self.sight;
         if before.tick != now.tick || before.m_id != now.m_id {
             *self = Stall { sight: now, clock: None };
-            return if now.call != 0 && waits { Verdict::Suspect } else { Verdict::Fine };
+            return match (waits, now.call) {
+                (false, _) => Verdict::Fine,
+                (true, 0) => Verdict::Watch, // or its slice would last as long as the watchdog's rest
+                (true, _) => Verdict::Suspect,
+            };
         }
         self.sight.call = now.call;
         if !waits {
@@ -115,14 +119,14 @@ mod tests {
         let mut look = |at, tick, clock, asleep| {
             stall.judge(sight(at, tick, 0), true, SLICE, || Some(clock), || asleep)
         };
-        assert_eq!(look(0, 1, 5, true), Verdict::Fine);
+        assert_eq!(look(0, 1, 5, true), Verdict::Watch);
         assert_eq!(look(50_000, 1, 5, true), Verdict::Watch);
         assert_eq!(look(100_000, 1, 5, true), Verdict::Suspect);
         assert_eq!(look(150_000, 1, 5, false), Verdict::Suspect, "it waits for a processor");
         assert_eq!(look(200_000, 1, 5, true), Verdict::Retake);
         assert_eq!(look(300_000, 1, 6, true), Verdict::Watch, "it has run");
         assert_eq!(look(350_000, 1, 6, true), Verdict::Suspect);
-        assert_eq!(look(400_000, 2, 6, true), Verdict::Fine, "another round");
+        assert_eq!(look(400_000, 2, 6, true), Verdict::Watch, "another round");
     }
 
     #[test]
@@ -140,7 +144,7 @@ mod tests {
     fn a_computing_goroutine_is_asked_after_its_slice() {
         let mut stall = Stall::NEW;
         let mut look = |at| stall.judge(sight(at, 1, 0), true, SLICE, || Some(at), never);
-        assert_eq!(look(0), Verdict::Fine);
+        assert_eq!(look(0), Verdict::Watch);
         assert_eq!(look(5_000_000), Verdict::Watch);
         assert_eq!(look(10_000_000), Verdict::Ask);
         assert_eq!(look(11_000_000), Verdict::Ask);

@@ -62,6 +62,12 @@ pub(crate) fn peak_mib() -> usize {
     kib >> 10
 }
 
+/// Whether tests that choose the numbers of Ps themselves, and take seconds, are to run: not where
+/// `GOMAXPROCS` is set for all, as in those steps of the gate that repeat everything.
+pub(crate) fn once() -> bool {
+    std::env::var_os("GOMAXPROCS").is_none() || std::env::var_os(CHILD).is_some()
+}
+
 /// `full` in release, less where debug assertions make everything slow.
 pub(crate) fn scaled(full: usize) -> usize {
     if cfg!(debug_assertions) { full / 10 } else { full }
