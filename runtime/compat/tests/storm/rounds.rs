@@ -115,14 +115,15 @@ fn panics(rng: &mut Rng, _: &mut Mine, _: &Shared) {
         let _checks = OnDrop(|| {
             assert!(std::thread::panicking());
             assert_eq!(text, format!("{number} {levels}"));
-            if levels % 4 == 0 {
+            if levels.is_multiple_of(4) {
                 gusty::yield_now();
             }
         });
         if levels == 0 {
             std::panic::panic_any(Expected(number));
         }
-        black_box(deeper(levels - 1, number));
+        deeper(levels - 1, number);
+        black_box(&text); // so that no frame is replaced by the next
     }
     let number = rng.next();
     let caught = std::panic::catch_unwind(|| deeper(rng.clone().below(20), number));
@@ -133,6 +134,7 @@ fn panics(rng: &mut Rng, _: &mut Mine, _: &Shared) {
 
 thread_local! {
     static BORROWED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    #[expect(clippy::vec_box, reason = "many small allocations")]
     static TAKEN: Cell<Vec<Box<u64>>> = const { Cell::new(Vec::new()) };
     static LAZY: RefCell<HashMap<u64, String>> = RefCell::new(HashMap::new());
 }
