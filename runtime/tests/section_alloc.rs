@@ -129,10 +129,17 @@ fn watchdog() -> i32 {
     let named = |task: &std::fs::DirEntry| {
         std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name == "gusty-sysmon\n")
     };
+    // It blocks signals once std has started it, which allocates.
+    let at_work = |task: &std::fs::DirEntry| {
+        let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t"));
+        let blocked = blocked.and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        blocked.is_some_and(|mask| mask & 1 << (libc::SIGUSR1 - 1) != 0)
+    };
     // It takes its name itself, so it may have none yet.
     loop {
         let mut tasks = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
-        if let Some(task) = tasks.find(named) {
+        if let Some(task) = tasks.find(|task| named(task) && at_work(task)) {
             break task.file_name().to_str().and_then(|tid| tid.parse().ok()).expect("a number");
         }
         gusty::yield_now();
