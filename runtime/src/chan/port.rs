@@ -7,10 +7,11 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::channel::{self, Outcome};
+use super::channel::{self, Channel, Outcome};
 use super::late::Grant;
 use super::receiver::Receiver;
 use super::sender::Sender;
+use super::state::State;
 use crate::sys::clock::{NEVER, Nanos};
 use crate::sys::lock::RawSpin;
 use crate::wait::WaitQueue;
@@ -49,6 +50,26 @@ impl Spot {
         // SAFETY: null or in the channel.
         if let Some(flag) = unsafe { self.flag.as_ref() } {
             flag.store(waits, Ordering::Relaxed); // a hint
+        }
+    }
+}
+
+impl<T> Channel<T> {
+    /// Where a select waits: in the queue that `queue` picks, whose flag is `flag`, or among those who
+    /// watch.
+    fn spot(
+        &self,
+        goal: Goal,
+        queue: impl FnOnce(*mut State<T>) -> *mut WaitQueue,
+        flag: &AtomicBool,
+    ) -> Spot {
+        let state = self.state.as_ptr();
+        // SAFETY: a place within the state; nothing is read or written.
+        let watchers = unsafe { &raw mut (*state).watchers };
+        let lock = ptr::from_ref(self.state.raw());
+        match goal {
+            Goal::Perform => Spot { lock, queue: queue(state), watchers, flag },
+            Goal::Watch => Spot { lock, queue: watchers, watchers, flag: ptr::null() },
         }
     }
 }

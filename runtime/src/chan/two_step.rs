@@ -6,15 +6,13 @@
 //!   TS1  `limit` of a channel is its capacity less the places that decided sends were promised
 //!        (LT1 of `late`) and have not used or given back.
 
-use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::channel::{Channel, Outcome};
 use super::late::Grant;
-use super::port::{Goal, Spot};
-use super::state::{self, State};
+use super::state;
 use crate::sched::ready;
-use crate::wait::{SERVED, WaitQueue};
+use crate::wait::SERVED;
 
 impl<T> Channel<T> {
     /// Decides a send, if that is possible at once.
@@ -145,24 +143,6 @@ impl<T> Channel<T> {
         // SAFETY: the lock is held.
         let state = unsafe { &*self.state.as_ptr() };
         state.buffer.len() != 0 || self.is_closed_locked() || state.senders.has_open()
-    }
-
-    /// Where a select waits: in the queue that `queue` picks, whose flag is `flag`, or among those who
-    /// watch.
-    pub(super) fn spot(
-        &self,
-        goal: Goal,
-        queue: impl FnOnce(*mut State<T>) -> *mut WaitQueue,
-        flag: &AtomicBool,
-    ) -> Spot {
-        let state = self.state.as_ptr();
-        // SAFETY: a place within the state; nothing is read or written.
-        let watchers = unsafe { &raw mut (*state).watchers };
-        let lock = ptr::from_ref(self.state.raw());
-        match goal {
-            Goal::Perform => Spot { lock, queue: queue(state), watchers, flag },
-            Goal::Watch => Spot { lock, queue: watchers, watchers, flag: ptr::null() },
-        }
     }
 
     /// Whether a send may be possible, by a look without the lock.

@@ -125,6 +125,9 @@ pub(crate) mod park {
         Some(current())
     }
 
+    pub(crate) use goroutine as goroutine_inside;
+    pub(crate) use park as park_inside;
+
     /// # Safety
     /// As the real one.
     pub(crate) unsafe fn park<C: FnOnce()>(_: WaitReason, commit: C) {
@@ -155,8 +158,13 @@ pub(crate) mod ready {
 
     use super::g::GRef;
     use super::list::GList;
+    use crate::sys::section::Section;
 
     pub(crate) fn ready(g: GRef) {
+        g.make_ready();
+    }
+
+    pub(crate) fn ready_inside(_: &Section, g: GRef) {
         g.make_ready();
     }
 

@@ -108,14 +108,13 @@ impl<'a> Timed<'a> {
             }
             earliest
         };
-        // If this M goes on with another goroutine, whoever blocks in the poller must take over.
-        // If it is on g0 and nothing is queued, it is about to look for itself.
-        let looks = m.is_some_and(|m| m.cur().is_none() && !p.has_work());
-        if !earliest || looks {
+        if !earliest {
             return true;
         }
+        // Even if this M is about to look for itself: it may find a goroutine, which may compute.
         poll::break_if_later(when); // E2
-        poll::is_manned()
+        let idle = |m: &M| m.cur().is_none() && !p.has_work();
+        poll::is_manned() || m.is_some_and(idle)
     }
 
     /// Takes the deadline back; false if it has expired (or was never armed). Afterwards nobody

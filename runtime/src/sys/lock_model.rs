@@ -8,6 +8,8 @@ use std::ops::{Deref, DerefMut};
 
 use loom::sync::{Mutex, MutexGuard};
 
+use super::section::Section;
+
 /// As the real one.
 pub(crate) struct RawSpin {
     mutex: Mutex<()>,
@@ -69,6 +71,12 @@ impl<T> SpinLock<T> {
 
 /// Unlocks on drop.
 pub(crate) struct SpinGuard<'a, T>(&'a SpinLock<T>);
+
+impl<T> SpinGuard<'_, T> {
+    pub(crate) fn unlock(self) -> Section {
+        Section
+    }
+}
 
 impl<T> Deref for SpinGuard<'_, T> {
     type Target = T;
