@@ -14,6 +14,7 @@
 //! | `GUSTY_THREAD_IDLE_MS` | how long a thread beyond GOMAXPROCS + 2 idles before it ends | 10000 |
 //! | `GUSTY_KICK` | how a goroutine that computes is stopped: `auto`, `perf`, `timer`, `tgkill` or `off` | `auto` |
 //! | `GUSTY_SLICE_US` | how long a goroutine runs while others wait, at least 100 us; `off` | 10000 |
+//! | `GUSTY_GRANULARITY_US` | how long goroutines woken by the network or a timer may use the P of one that computes before that has had as much; `off` | 1000 |
 //! | `GUSTYDEBUG` | a list of `migrate=1`: a goroutine that parks goes through the global queue (for tests); `schedtrace=N`: a line about the scheduler every N ms; `scheddetail=1`: lines about each P | |
 //!
 //! A value that cannot be used is reported on stderr once and the default is taken.
@@ -36,6 +37,9 @@ pub(crate) const MAX_THREADS: u32 = 1 << 15;
 /// Default slice in microseconds. Go's value.
 const SLICE_US: u64 = 10_000;
 
+/// Default granularity in microseconds.
+const GRANULARITY_US: u64 = 1_000;
+
 /// Default stack: 3.6 times what the deepest of the usual suspects (serde, flate2, regex, TLS
 /// handshakes) needs in release; debug frames are about four times as large.
 const DEFAULT_STACK: usize = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
@@ -57,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) kick: Rung,
     /// How long a goroutine runs while others wait, in nanoseconds; NEVER for as long as it likes.
     pub(crate) slice: u64,
+    /// How long urgent goroutines may use the P of one that computes, in nanoseconds; 0: not at all.
+    pub(crate) granularity: u64,
     pub(crate) max_threads: u32,
     /// How long a superfluous scheduler thread idles before it ends.
     pub(crate) thread_idle: Duration,
@@ -101,6 +107,8 @@ pub(crate) fn settings() -> &'static Settings {
             surplus: read("GUSTY_TLS_SURPLUS", surplus).unwrap_or(Surplus::Eat),
             kick: read("GUSTY_KICK", kick).unwrap_or(Rung::Perf),
             slice: read("GUSTY_SLICE_US", slice).unwrap_or(SLICE_US * 1_000),
+            granularity: read("GUSTY_GRANULARITY_US", granularity)
+                .unwrap_or(GRANULARITY_US * 1_000),
             max_threads: read("GUSTY_MAX_THREADS", threads).unwrap_or(10_000),
             thread_idle: Duration::from_millis(
                 read("GUSTY_THREAD_IDLE_MS", millis).unwrap_or(10_000),
@@ -210,6 +218,16 @@ fn slice(text: &str) -> Result<u64, String> {
     }
 }
 
+fn granularity(text: &str) -> Result<u64, String> {
+    match text {
+        "off" => Ok(0),
+        _ => match millis(text)? {
+            us @ 1..=1_000_000 => Ok(us * 1_000),
+            _ => Err("1 to 1000000, or off".into()),
+        },
+    }
+}
+
 fn debug(text: &str) -> Result<Debug, String> {
     let mut debug = Debug::default();
     for item in text.split(',') {
@@ -265,6 +283,16 @@ mod tests {
         assert_eq!(procs("1024"), Ok(1024));
         for bad in ["0", "-1", "abc", "100000", "1.5", "99999999999999999999999"] {
             assert!(procs(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn slices_and_granularities_are_in_microseconds() {
+        assert_eq!((slice("100"), slice("off")), (Ok(100_000), Ok(u64::MAX)));
+        assert_eq!((granularity("1"), granularity("off")), (Ok(1_000), Ok(0)));
+        assert!(slice("99").is_err());
+        for bad in ["0", "1000001", "-1", "x"] {
+            assert!(granularity(bad).is_err(), "{bad}");
         }
     }
 

@@ -138,8 +138,16 @@ pub fn dump() -> String {
 pub struct Metrics {
     /// Goroutines that were asked to let others run, because their slice was over.
     pub preemptions: u64,
-    /// Ps that were taken from a thread, because its goroutine blocked in a call.
+    /// Ps that were taken from a thread, because its goroutine blocked in a call, computed for long, or
+    /// lent its P.
     pub retakes: u64,
+    /// Threads that were sent a kick, so that their goroutines stop.
+    pub kicks: u64,
+    /// Goroutines that the network or a timer woke while others were queued, or while every P was busy:
+    /// they go before the others.
+    pub urgent: u64,
+    /// Ps that were borrowed for those from goroutines that compute.
+    pub loans: u64,
     /// Goroutines that came back from such a call and found no idle P: they were queued.
     pub requeues: u64,
     /// Ps that were given to the thread that a locked goroutine waits with.
@@ -164,6 +172,9 @@ pub fn metrics() -> Metrics {
     Metrics {
         preemptions: read(&counters::PREEMPTIONS),
         retakes: read(&counters::RETAKES),
+        kicks: read(&counters::KICKS),
+        urgent: read(&counters::URGENT),
+        loans: read(&counters::LOANS),
         requeues: read(&counters::REQUEUES),
         handoffs: read(&counters::HANDOFFS),
         polls: read(&counters::POLLS),

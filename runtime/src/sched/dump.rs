@@ -10,7 +10,7 @@ use super::global::SCHED;
 use super::gslab;
 use super::m;
 use super::p::NOBODY;
-use super::{threads, watch};
+use super::{metrics, taker, threads, watch};
 use crate::sys::clock::Nanos;
 
 /// A line for each goroutine, and for each thread that waits as one. Names only if nobody runs: they
@@ -103,9 +103,11 @@ fn write_trace(
         ps().try_for_each(|p| write!(out, " {}", p.stealer.len()))?;
         out.write_str(" ] schedticks=[")?;
         ps().try_for_each(|p| write!(out, " {}", p.tick.load(Ordering::Relaxed)))?;
-        return out.write_str(" ]");
+        out.write_str(" ]")?;
+        return write_counters(out);
     }
     write!(out, " sysmonwait={}", u8::from(watch::is_asleep()))?;
+    write_counters(out)?;
     for p in ps() {
         let m_id = p.m_id.load(Ordering::Relaxed);
         let (tick, queued) = (p.tick.load(Ordering::Relaxed), p.stealer.len());
@@ -121,6 +123,23 @@ fn write_trace(
         }
     }
     Ok(())
+}
+
+/// What Go does not have: how many urgent goroutines are queued and how many compute without a P, and
+/// what was done since the start.
+fn write_counters(out: &mut impl Write) -> fmt::Result {
+    write!(out, " urgentqueue={} adrift={}", SCHED.urgent().len(), taker::adrift())?;
+    [
+        ("preemptions", &metrics::PREEMPTIONS),
+        ("handoffs", &metrics::HANDOFFS),
+        ("retakes", &metrics::RETAKES),
+        ("loans", &metrics::LOANS),
+        ("kicks", &metrics::KICKS),
+        ("polls", &metrics::POLLS),
+        ("urgentwakes", &metrics::URGENT),
+    ]
+    .iter()
+    .try_for_each(|(name, counter)| write!(out, " {name}={}", counter.get()))
 }
 
 /// Text in place.

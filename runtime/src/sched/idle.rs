@@ -36,7 +36,7 @@ use super::g::GRef;
 use super::global::{SCHED, State};
 use super::m::M;
 use super::p::P;
-use super::{poll, retire, threads, watch};
+use super::{loan, poll, retire, threads, watch};
 use crate::config;
 use crate::sys::clock::{self, NEVER};
 use crate::sys::mutex::MutexGuard;
@@ -190,9 +190,23 @@ pub(crate) fn stop_m(m: &'static M) -> bool {
         state.push_m(m);
     }
     m.note.sleep();
-    m.set_p(m.take_p());
-    debug_assert!(m.p().is_some());
+    m.set_p(m.take_p()); // none if it is to man the poller
     true
+}
+
+/// Has an M without a P block in the poller, if there is one to be had; without one, borrows a P for a
+/// new thread, which does it afterwards. For the watchdog.
+pub(crate) fn man_poller() {
+    let idle = SCHED.lock().pop_m();
+    match idle {
+        Some(m) => m.note.wake(),
+        None => {
+            if let Some(p) = loan::borrow_for_nobody() {
+                SCHED.lock().push_wanted(p, false);
+                threads::want();
+            }
+        }
+    }
 }
 
 /// Gives this M's P, with whatever is queued on it, to somebody else, because this M is about to
@@ -206,7 +220,10 @@ pub(crate) fn handoff_p(m: &'static M) {
 
 /// Gives a P that no M owns any more, with whatever is queued on it, to somebody.
 pub(crate) fn pass_on(p: &'static P) {
-    if p.id < SCHED.procs() && (p.has_work() || !SCHED.injector().is_empty()) {
+    if p.is_lent() && loan::return_to_lender(p) {
+        return;
+    }
+    if p.id < SCHED.procs() && (p.has_work() || !SCHED.nothing_global()) {
         start_m(SCHED.lock(), p, false);
         return;
     }
@@ -216,7 +233,7 @@ pub(crate) fn pass_on(p: &'static P) {
     // has to wait for this P's timers and for the network.
     let nobody_searches = SCHED.searchers.spinning() == 0;
     let must_watch = timers || poll::has_waiters();
-    if p.id < SCHED.procs() && nobody_searches && (must_watch || !SCHED.injector().is_empty()) {
+    if p.id < SCHED.procs() && nobody_searches && (must_watch || !SCHED.nothing_global()) {
         SCHED.searchers.enter();
         start_m(state, p, true);
         return;
@@ -247,5 +264,5 @@ pub(crate) fn regain_p(m: &'static M, g: GRef) {
 
 /// Whether any queue holds work; exact only after a fence (SR1).
 pub(crate) fn any_work() -> bool {
-    !SCHED.injector().is_empty() || (0..SCHED.made()).any(|i| SCHED.p(i).has_work())
+    !SCHED.nothing_global() || (0..SCHED.made()).any(|i| SCHED.p(i).has_work())
 }

@@ -2,8 +2,8 @@
 //! Layer: L2 (sched)
 //! Not here: starting and stopping Ms (`idle`), their loop (`run`).
 //! Invariants
-//!   M1  Everything but `hold`, `home`, `note`, `next_p` and `link` is written by the M's own thread
-//!       only.
+//!   M1  Everything but `hold`, `adrift`, `home`, `note`, `next_p` and `link` is written by the M's
+//!       own thread only.
 //!   M2  Ms are never freed: an idle one waits in a list for its next P, one whose thread has ended
 //!       for another thread.
 //!   M3  The M of a goroutine can change at every park and wherever the outermost section begins.
@@ -28,6 +28,7 @@ use std::sync::atomic::{
 
 use super::g::{G, GRef};
 use super::home::Home;
+use super::metrics;
 use super::p::P;
 use crate::config::MAX_THREADS;
 use crate::stack::Stack;
@@ -55,6 +56,8 @@ pub(crate) struct M {
     tid: AtomicI32,
     /// Stops the goroutine that runs here; made and dropped by the thread (M5).
     kick: UnsafeCell<Option<Kick>>,
+    /// Its goroutine computed when its P was taken, and goes on without (`taker`).
+    pub(crate) adrift: AtomicBool,
     /// The call that is known to block: `IN_CALL`, a count, and the P's tick at its begin. A hint.
     call: AtomicU64,
     /// Saved context of the scheduling stack while a goroutine runs.
@@ -158,6 +161,7 @@ impl M {
             g0_fs: Cell::new(0),
             tid: AtomicI32::new(0),
             kick: UnsafeCell::new(None),
+            adrift: AtomicBool::new(false),
             call: AtomicU64::new(0),
             g0_sp: Cell::new(0),
             cur: Cell::new(ptr::null_mut()),
@@ -326,6 +330,7 @@ impl M {
             // SAFETY: made before `tid` was stored, dropped when nobody looks (M5).
             if let Some(kick) = unsafe { &*self.kick.get() } {
                 kick.arm(0);
+                metrics::KICKS.add();
             }
         }
         LOOKING.store(false, Ordering::Release); // E2

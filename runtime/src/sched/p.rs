@@ -3,7 +3,7 @@
 //! Not here: which P runs what (`find`, `steal`), idle Ps (`idle`).
 //! Invariants
 //!   P1  At most one M owns a P; it alone touches the fields marked "owner". Ownership moves under
-//!       the scheduler's lock or through a note.
+//!       the scheduler's lock, through a note, or through the word of `sys::hold`.
 //!   P2  Ps are never freed; a retired P is empty and owned by nobody.
 //!   P3  The local queue holds at most `QUEUE_MAX` Gs, so crossbeam's buffer (64 slots at least)
 //!       never grows or shrinks: queue operations do not allocate.
@@ -21,7 +21,7 @@ use super::g::{G, GRef};
 use super::gslab;
 use super::list::GList;
 use crate::stack::LocalCache;
-use crate::sys::clock::NEVER;
+use crate::sys::clock::{NEVER, Nanos};
 use crate::sys::lock::SpinLock;
 use crate::timer::TimerHeap;
 
@@ -52,13 +52,25 @@ pub(crate) struct P {
     owned: UnsafeCell<Owned>,
     /// Scheduling rounds; the owner writes, the watchdog reads.
     pub(crate) tick: AtomicU32,
+    /// How many of them were errands on a loan; the owner writes.
+    errands: AtomicU32,
+    /// The id of the M that this P is borrowed from, or [`NOBODY`] (`loan`).
+    pub(crate) lender: AtomicU32,
+    /// The turn that was seen last, and when it was seen first, in microseconds.
+    seen: AtomicU64,
+    /// When those that computed here will have been paid for what urgent ones used (`loan`).
+    pub(crate) debt_until: AtomicU64,
+    /// When the loan began; the taker and the owner write.
+    pub(crate) lent_at: AtomicU64,
+    /// Urgent goroutines picked since an ordinary one was (owner).
+    pub(crate) urgent_run: Cell<u32>,
     /// Stacks bound on this P less stacks given back on it; only the sum over all Ps means
     /// something. The owner writes.
     pub(crate) stacks_held: AtomicI64,
     /// Cycle counter at the last look at timers and network (owner).
     pub(crate) looked: Cell<u64>,
     /// The G to run next, made ready by the one that runs: hot caches, shared slice. The owner
-    /// sets it, anybody may take it.
+    /// sets it, anybody may take it, or fill it if it is empty.
     next: CachePadded<AtomicPtr<G>>,
     pub(crate) stealer: Stealer<GRef>,
     pub(crate) timers: SpinLock<TimerHeap>,
@@ -94,6 +106,12 @@ impl P {
             id,
             owned: UnsafeCell::new(owned),
             tick: AtomicU32::new(0),
+            errands: AtomicU32::new(0),
+            lender: AtomicU32::new(NOBODY),
+            seen: AtomicU64::new(0),
+            debt_until: AtomicU64::new(0),
+            lent_at: AtomicU64::new(0),
+            urgent_run: Cell::new(0),
             stacks_held: AtomicI64::new(0),
             looked: Cell::new(0),
             next: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
@@ -122,6 +140,43 @@ impl P {
         let old = self.next.swap(g.as_ptr(), Ordering::AcqRel); // E1
         // SAFETY: the slot holds Gs or null.
         unsafe { GRef::from_ptr(old) }
+    }
+
+    /// Puts `g` into the next slot if that is empty; else returns it. Anybody.
+    pub(crate) fn offer_next(&self, g: GRef) -> Result<(), GRef> {
+        let (ok, err) = (Ordering::AcqRel, Ordering::Relaxed); // E1
+        self.next.compare_exchange(ptr::null_mut(), g.as_ptr(), ok, err).map(drop).map_err(|_| g)
+    }
+
+    /// Counts a round on a loan, after it was counted as a round: the turn stays the same. Owner only.
+    pub(crate) fn count_errand(&self) {
+        let errands = self.errands.load(Ordering::Relaxed).wrapping_add(1);
+        self.errands.store(errands, Ordering::Relaxed); // only the owner writes
+    }
+
+    /// The turn: it lasts while the same goroutine has this P, errands for others aside.
+    pub(crate) fn turn(&self) -> u32 {
+        let errands = self.errands.load(Ordering::Relaxed); // an observation
+        self.tick.load(Ordering::Relaxed).wrapping_sub(errands)
+    }
+
+    /// For how long, to the microsecond, the turn is known to have lasted. From anywhere: what the
+    /// first one sees of a turn the others know.
+    pub(crate) fn stands_for(&self, now: Nanos) -> Nanos {
+        let turn = self.turn();
+        let micros = (now / 1_000) as u32; // wraps after an hour: then a turn seems young again
+        let seen = self.seen.load(Ordering::Relaxed);
+        if (seen >> 32) as u32 == turn {
+            return u64::from(micros.wrapping_sub(seen as u32)) * 1_000;
+        }
+        self.seen.store(u64::from(turn) << 32 | u64::from(micros), Ordering::Relaxed); // an estimate
+        0
+    }
+
+    /// Whether its owner has it on loan.
+    #[inline]
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lender.load(Ordering::Relaxed) != NOBODY // ended by the lender, it says so a little late
     }
 
     /// Takes the next slot's G. Anybody.

@@ -79,7 +79,7 @@ pub(crate) fn has_waiters() -> bool {
 
 /// Takes what is ready without blocking, unless somebody else is polling.
 pub(crate) fn now(out: &mut GList) {
-    if let Some(poller) = POLLER.get().filter(|poller| poller.waiters() != 0) {
+    if let Some(poller) = POLLER.get().filter(|poller| poller.waiters() != 0 && !is_manned()) {
         poll(poller, Deadline::Now, out);
     }
 }
@@ -141,6 +141,18 @@ pub(crate) fn break_now() {
         // Failing to write to our own eventfd means that it is gone.
         fatal::fatal(format_args!("cannot break the network poll: {error}"));
     }
+}
+
+/// Whether somebody waits for the network or a timer, or has been woken by them, and nobody blocks in
+/// the poller.
+pub(crate) fn wants_somebody() -> bool {
+    !is_manned() && (has_waiters() || timers_wait() || !SCHED.urgent().is_empty())
+}
+
+/// Whether any P has a timer.
+fn timers_wait() -> bool {
+    let p = |i| SCHED.p(i).timer_when.load(Ordering::Acquire); // partner: `timers::publish`
+    (0..SCHED.made()).any(|i| p(i) != NEVER)
 }
 
 /// Whether an M blocks in the poller, or is about to.

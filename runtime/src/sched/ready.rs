@@ -13,6 +13,7 @@ use super::global::SCHED;
 use super::idle;
 use super::list::GList;
 use super::m;
+use super::metrics;
 use super::p::{P, QUEUE_MAX};
 use super::pinned;
 use crate::sys::section::Section;
@@ -114,10 +115,46 @@ pub(crate) fn ready_list(list: &mut GList) {
     spread(list, false);
 }
 
-/// Makes a list of parked Gs runnable, for an M that looks for work: it runs one of them itself, so
-/// a single one wakes nobody.
+/// Makes a list of Gs runnable that the network or a timer has woken, for an M that looks for work: it
+/// runs one of them itself, so a single one wakes nobody.
 pub(crate) fn ready_found(list: &mut GList) {
     spread(list, true);
+}
+
+/// As [`ready_found`], but they are not to wait behind others: for one whose P has a queue, or who has
+/// none.
+pub(crate) fn ready_urgent(list: &mut GList) {
+    let _section = Section::enter_if_outside(); // RD3
+    let mut mine = m::current().is_some_and(|m| m.p().is_some());
+    while let Some(g) = list.pop() {
+        if g.kind() != GKind::Goroutine {
+            g.note.wake();
+            continue;
+        }
+        g.set_status(GStatus::Runnable);
+        if let Some(m) = pinned::of(g) {
+            pinned::push(g, m);
+            continue;
+        }
+        metrics::URGENT.add();
+        SCHED.urgent().push(g);
+        if !std::mem::take(&mut mine) {
+            idle::wake_p();
+        }
+    }
+}
+
+/// Queues a G that came back without its P: as the next of `front`, if it may go on there and nobody
+/// else is next.
+pub(crate) fn push_returned(front: Option<&'static P>, g: GRef) {
+    let placed = match front {
+        Some(p) if pinned::of(g).is_none() && !migrating() => p.offer_next(g),
+        _ => Err(g),
+    };
+    match placed {
+        Ok(()) => idle::wake_p(),
+        Err(g) => push_global(g),
+    }
 }
 
 fn spread(list: &mut GList, runs_one: bool) {

@@ -25,7 +25,7 @@ use super::global::SCHED;
 use super::list::GList;
 use super::m::{self, M};
 use super::p::P;
-use super::poll;
+use super::{poll, watch};
 use crate::sys::clock::{NEVER, Nanos};
 use crate::sys::lock::SpinGuard;
 use crate::sys::section::Section;
@@ -113,7 +113,11 @@ impl<'a> Timed<'a> {
             return true;
         }
         poll::break_if_later(when); // E2
-        poll::is_manned()
+        let manned = poll::is_manned();
+        if !manned {
+            watch::hurry(); // every P may be about to compute
+        }
+        manned
     }
 
     /// Takes the deadline back; false if it has expired (or was never armed). Afterwards nobody
