@@ -19,7 +19,7 @@ use crate::tls;
 pub(crate) fn on_notice() {
     let m = m::current().expect("only Ms have a hold to look at");
     match m.hold.notice() {
-        Notice::Held { asked: true } if tls::on_goroutine() => park::yield_now(),
+        Notice::Held { asked: true } if tls::on_goroutine() => park::give_way(),
         Notice::Held { .. } => {}
         Notice::Lost => come_back(m),
     }

@@ -70,6 +70,7 @@ fn with_p(m: &'static M, p: &'static P) -> Option<GRef> {
         share_stacks(p);
     }
     let fair = p.tick.load(Ordering::Relaxed).is_multiple_of(FAIR_TICKS);
+    let fair = p.global_first.replace(false) || fair;
     let g = m.home.take_in_turn().or_else(|| pick::urgent(p));
     let g = g.or_else(|| fair.then(global_one).flatten());
     let g = g.or_else(|| fair.then(|| pick::queued(p)).flatten());

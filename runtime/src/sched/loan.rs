@@ -23,7 +23,7 @@ use super::global::SCHED;
 use super::m::{self, M};
 use super::metrics;
 use super::p::{NOBODY, P};
-use super::taker::{self, Taker};
+use super::taker::{self, From, Taker};
 use crate::config;
 use crate::sys::clock::{self, NEVER, Nanos};
 use crate::sys::shim::store_load_fence;
@@ -57,7 +57,7 @@ pub(super) fn borrow_for_nobody() -> Option<&'static P> {
     let now = clock::now();
     let p = candidate(now)?;
     let taker = Taker::try_new()?;
-    let lender = taker.take(p, true)?;
+    let lender = taker.take(p, From::Lender)?;
     p.lent_at.store(now, Ordering::Relaxed);
     p.lender.store(lender.id, Ordering::Relaxed); // E1
     store_load_fence(); // E1
@@ -115,6 +115,7 @@ pub(super) fn give_back(m: &'static M, p: &'static P) -> bool {
     let back = return_to_lender(p);
     if !back {
         m.set_p(Some(p));
+        p.count_round(); // another turn begins
     }
     back
 }

@@ -19,6 +19,7 @@ use super::list::GList;
 use super::m::{self, M};
 use super::p::P;
 use super::ready::ready_urgent;
+use super::taker::From;
 use super::{dump, idle, metrics, poll, retake, timers, watch};
 use crate::config;
 use crate::stack;
@@ -82,8 +83,9 @@ impl Host for Monitor {
                 retake::ask(SCHED.p(proc));
             }
             Action::Retake { proc, why } => {
-                let (p, computes) = (SCHED.p(proc), why == Why::Running);
-                if !retake::retake(p, computes) && computes {
+                let p = SCHED.p(proc);
+                let from = if why == Why::Running { From::Running } else { From::Blocked };
+                if !retake::retake(p, from) && from == From::Running {
                     retake::ask(p);
                 }
             }

@@ -62,6 +62,10 @@ pub(crate) struct P {
     pub(crate) debt_until: AtomicU64,
     /// When the loan began; the taker and the owner write.
     pub(crate) lent_at: AtomicU64,
+    /// Whether the next round takes from the global queue first, because a goroutine has used up its
+    /// slice; every other of those does so (owner).
+    pub(crate) global_first: Cell<bool>,
+    alternate: Cell<bool>,
     /// Urgent goroutines picked since an ordinary one was (owner).
     pub(crate) urgent_run: Cell<u32>,
     /// Stacks bound on this P less stacks given back on it; only the sum over all Ps means
@@ -111,6 +115,8 @@ impl P {
             seen: AtomicU64::new(0),
             debt_until: AtomicU64::new(0),
             lent_at: AtomicU64::new(0),
+            global_first: Cell::new(false),
+            alternate: Cell::new(false),
             urgent_run: Cell::new(0),
             stacks_held: AtomicI64::new(0),
             looked: Cell::new(0),
@@ -146,6 +152,20 @@ impl P {
     pub(crate) fn offer_next(&self, g: GRef) -> Result<(), GRef> {
         let (ok, err) = (Ordering::AcqRel, Ordering::Relaxed); // E1
         self.next.compare_exchange(ptr::null_mut(), g.as_ptr(), ok, err).map(drop).map_err(|_| g)
+    }
+
+    /// A slice is over: every other time the global queue has the next turn. Owner only.
+    pub(crate) fn end_slice(&self) {
+        self.alternate.set(!self.alternate.get());
+        self.global_first.set(self.alternate.get());
+    }
+
+    /// Counts a round, and returns the number. Owner only.
+    #[inline]
+    pub(crate) fn count_round(&self) -> u32 {
+        let tick = self.tick.load(Ordering::Relaxed).wrapping_add(1); // only the owner writes
+        self.tick.store(tick, Ordering::Relaxed);
+        tick
     }
 
     /// Counts a round on a loan, after it was counted as a round: the turn stays the same. Owner only.

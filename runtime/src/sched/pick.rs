@@ -29,8 +29,7 @@ const URGENT_RUN: u32 = 8;
 /// Counts a round; true if it is one that g0 must take (PK1, PK2, PK3, this P retires or is lent).
 #[inline]
 fn g0_round(p: &'static P) -> bool {
-    let tick = p.tick.load(Ordering::Relaxed).wrapping_add(1); // only the owner writes
-    p.tick.store(tick, Ordering::Relaxed);
+    let tick = p.count_round();
     if p.is_lent() {
         p.count_errand(); // LN2 of `loan`
         return true;
@@ -39,6 +38,12 @@ fn g0_round(p: &'static P) -> bool {
         || !SCHED.urgent().is_empty()
         || p.id >= SCHED.procs()
         || look_due(p)
+}
+
+/// A goroutine has used up its slice: g0 takes the next round.
+pub(crate) fn end_slice(p: &'static P) {
+    g0_round(p);
+    p.end_slice();
 }
 
 /// Whether timers and network should be looked at now (PK2).

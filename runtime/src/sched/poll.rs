@@ -15,7 +15,7 @@ use std::os::fd::RawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use gusty_netpoll::{Deadline, Poller, Sink, Source};
+use gusty_netpoll::{Deadline, PollOutcome, Poller, Sink, Source};
 
 use super::claim::{FIRST_TOKEN, Wait};
 use super::fatal;
@@ -94,11 +94,16 @@ pub(crate) fn last() -> Nanos {
     LAST.load(Ordering::Relaxed) // an estimate for the watchdog
 }
 
-fn poll(poller: &Poller, deadline: Deadline, out: &mut GList) {
+/// False if somebody else is polling.
+fn poll(poller: &Poller, deadline: Deadline, out: &mut GList) -> bool {
     LAST.store(clock::now(), Ordering::Relaxed); // an estimate for the watchdog
-    metrics::POLLS.add();
-    if let Err(error) = poller.poll(deadline, &mut Claimed(out)) {
-        fatal::fatal(format_args!("the network poller failed: {error}"));
+    match poller.poll(deadline, &mut Claimed(out)) {
+        Ok(PollOutcome::Busy) => false,
+        Ok(PollOutcome::Done { .. }) => {
+            metrics::POLLS.add();
+            true
+        }
+        Err(error) => fatal::fatal(format_args!("the network poller failed: {error}")),
     }
 }
 
@@ -121,7 +126,9 @@ impl Turn {
     pub(crate) fn wait(self, until: Nanos, out: &mut GList) {
         SCHED.poll_until.store(until, Ordering::Relaxed); // E2: whoever reads NEVER breaks as well
         let deadline = if until == NEVER { Deadline::Never } else { Deadline::At(until) };
-        poll(poller(), deadline, out);
+        while !poll(poller(), deadline, out) {
+            std::thread::yield_now(); // somebody else looks, and is perhaps off its CPU
+        }
         SCHED.poll_until.store(0, Ordering::Relaxed); // PO2; a late break only costs an empty poll
         TURN.store(false, Ordering::Release); // partner: `begin_blocking`
     }

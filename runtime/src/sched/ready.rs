@@ -110,6 +110,15 @@ pub(crate) fn push_yielding(p: &'static P, g: GRef) {
     }
 }
 
+/// Queues a G that has used up its slice: behind all others, so that those that compute take turns
+/// whatever P they are on. Wakes nobody.
+pub(crate) fn push_preempted(g: GRef) {
+    if pinned::of(g).is_some() {
+        return push_global(g);
+    }
+    SCHED.injector().push(g);
+}
+
 /// Makes a list of parked Gs runnable, for a caller that goes on with something else.
 pub(crate) fn ready_list(list: &mut GList) {
     spread(list, false);

@@ -45,6 +45,17 @@ pub(super) fn adrift() -> u32 {
     ADRIFT.load(Ordering::Relaxed)
 }
 
+/// From whom a P is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum From {
+    /// Who computes, and will get it back.
+    Lender,
+    /// Who has computed for long enough.
+    Running,
+    /// Who is blocked in a call.
+    Blocked,
+}
+
 /// The right to take (RT1).
 pub(super) struct Taker(());
 
@@ -55,18 +66,18 @@ impl Taker {
     }
 
     /// Takes `p` from its M, which is returned, if that is in user code. If the M was in the runtime,
-    /// it is asked to let others run instead. `computes`: its goroutine is not blocked.
-    pub(super) fn take(&self, p: &'static P, computes: bool) -> Option<&'static M> {
+    /// and the P is not only borrowed, it is asked to let others run instead.
+    pub(super) fn take(&self, p: &'static P, from: From) -> Option<&'static M> {
         let m = m::get(p.m_id.load(Ordering::Relaxed))?;
         if !is_possible() || !m.hold.begin() {
             return None; // RT2
         }
         let outside = m.is_outside(membarrier::heavy) && m.p().is_some_and(|its| its.id == p.id);
-        if !m.hold.finish(outside) {
+        if !m.hold.finish(outside, from != From::Lender) {
             return None;
         }
         p.m_id.store(SOMEBODY, Ordering::Relaxed); // ours now (HD1 of `sys::hold`)
-        if computes && !m.adrift.swap(true, Ordering::Relaxed) {
+        if from != From::Blocked && !m.adrift.swap(true, Ordering::Relaxed) {
             ADRIFT.fetch_add(1, Ordering::Relaxed); // RT3
         }
         metrics::RETAKES.add();

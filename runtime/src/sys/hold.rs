@@ -105,9 +105,10 @@ impl Hold {
     }
 
     /// Taker: takes, if the owner was `outside` of every section and has not noticed since; true if
-    /// the right is the taker's now. Otherwise the owner is asked to let others run.
-    pub(crate) fn finish(&self, outside: bool) -> bool {
-        let to = if outside { LOST } else { HELD | ASK };
+    /// the right is the taker's now. Otherwise the owner is asked to let others run, if `ask`.
+    pub(crate) fn finish(&self, outside: bool, ask: bool) -> bool {
+        let held = if ask { HELD | ASK } else { HELD };
+        let to = if outside { LOST } else { held };
         let mut seen = self.0.load(Ordering::Relaxed);
         while seen & STATE == TAKING {
             let (ok, err) = (Ordering::AcqRel, Ordering::Relaxed); // with `notice`: one of them wins
@@ -145,13 +146,15 @@ mod tests {
     fn a_take_succeeds_only_from_outside_and_unnoticed() {
         let hold = Hold::new();
         assert!(hold.is_quiet() && hold.begin() && !hold.begin());
-        assert!(!hold.finish(false));
+        assert!(!hold.finish(false, true));
         assert_eq!(hold.notice(), Notice::Held { asked: true });
+        assert!(hold.begin() && !hold.finish(false, false));
+        assert!(hold.is_quiet(), "not asked");
         assert!(hold.is_quiet());
         assert!(hold.begin());
         assert_eq!(hold.notice(), Notice::Held { asked: false });
-        assert!(!hold.finish(true), "the owner noticed in time");
-        assert!(hold.begin() && hold.finish(true));
+        assert!(!hold.finish(true, true), "the owner noticed in time");
+        assert!(hold.begin() && hold.finish(true, true));
         assert_eq!(hold.notice(), Notice::Lost);
         assert!(!hold.begin());
         hold.regained();
@@ -161,9 +164,9 @@ mod tests {
     #[test]
     fn what_was_taken_is_given_back_until_the_owner_notices() {
         let hold = Hold::new();
-        assert!(!hold.give_back() && hold.begin() && hold.finish(true) && hold.is_lost());
+        assert!(!hold.give_back() && hold.begin() && hold.finish(true, true) && hold.is_lost());
         assert!(hold.give_back() && hold.is_quiet());
-        assert!(hold.begin() && hold.finish(true));
+        assert!(hold.begin() && hold.finish(true, true));
         assert_eq!(hold.notice(), Notice::Lost);
         assert!(!hold.give_back());
         hold.regained();
@@ -174,7 +177,7 @@ mod tests {
     fn being_asked_does_not_keep_a_take_from_beginning() {
         let hold = Hold::new();
         hold.ask();
-        assert!(!hold.is_quiet() && hold.begin() && hold.finish(true));
+        assert!(!hold.is_quiet() && hold.begin() && hold.finish(true, true));
     }
 }
 
@@ -212,7 +215,7 @@ mod loom_tests {
         }
         store_load_fence(); // E1
         let outside = w.depth.load(Ordering::Acquire) == 0; // E2
-        w.hold.finish(outside)
+        w.hold.finish(outside, true)
     }
 
     #[test]
