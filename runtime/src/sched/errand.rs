@@ -8,7 +8,7 @@ use super::global::SCHED;
 use super::list::GList;
 use super::m::M;
 use super::p::P;
-use super::ready::ready_urgent;
+use super::ready::{self, ready_urgent};
 use super::{loan, poll, timers};
 use crate::sys::clock;
 
@@ -31,6 +31,9 @@ pub(super) fn next(m: &'static M, p: &'static P) -> Option<GRef> {
             ready_urgent(&mut list);
             return waiting();
         }
+    }
+    if let Some(g) = p.take_next() {
+        ready::push_urgent(g); // or it would wait for the end of the lender's turn
     }
     loan::give_back(m, p);
     None

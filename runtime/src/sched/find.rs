@@ -110,7 +110,7 @@ fn look(p: &'static P) {
     }
     poll::now(&mut list);
     p.looked.set(clock::cycles());
-    if p.has_work() {
+    if p.has_work() || !SCHED.nothing_global() {
         ready_urgent(&mut list);
     } else {
         ready_found(&mut list);

@@ -115,7 +115,7 @@ pub(super) fn give_back(m: &'static M, p: &'static P) -> bool {
     let back = return_to_lender(p);
     if !back {
         m.set_p(Some(p));
-        p.count_round(); // another turn begins
+        p.end_turn();
     }
     back
 }
@@ -149,6 +149,7 @@ pub(super) fn return_with(taker: &Taker, p: &'static P) -> bool {
 /// `Taker`.
 pub(super) fn forget(p: &'static P) -> Option<&'static M> {
     let lender = m::get(p.lender.swap(NOBODY, Ordering::Relaxed))?; // LN1
+    p.end_turn();
     lender.hold.is_lost().then_some(lender)
 }
 

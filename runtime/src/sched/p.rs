@@ -54,6 +54,8 @@ pub(crate) struct P {
     pub(crate) tick: AtomicU32,
     /// How many of them were errands on a loan; the owner writes.
     errands: AtomicU32,
+    /// How many loans ended with the borrower's turn; with the `Taker`, or by the owner.
+    kept: AtomicU32,
     /// The id of the M that this P is borrowed from, or [`NOBODY`] (`loan`).
     pub(crate) lender: AtomicU32,
     /// The turn that was seen last, and when it was seen first, in microseconds.
@@ -111,6 +113,7 @@ impl P {
             owned: UnsafeCell::new(owned),
             tick: AtomicU32::new(0),
             errands: AtomicU32::new(0),
+            kept: AtomicU32::new(0),
             lender: AtomicU32::new(NOBODY),
             seen: AtomicU64::new(0),
             debt_until: AtomicU64::new(0),
@@ -174,10 +177,16 @@ impl P {
         self.errands.store(errands, Ordering::Relaxed); // only the owner writes
     }
 
+    /// A loan ends, and the turn that it interrupted.
+    pub(crate) fn end_turn(&self) {
+        self.kept.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The turn: it lasts while the same goroutine has this P, errands for others aside.
     pub(crate) fn turn(&self) -> u32 {
         let errands = self.errands.load(Ordering::Relaxed); // an observation
-        self.tick.load(Ordering::Relaxed).wrapping_sub(errands)
+        let kept = self.kept.load(Ordering::Relaxed);
+        self.tick.load(Ordering::Relaxed).wrapping_sub(errands).wrapping_add(kept)
     }
 
     /// For how long, to the microsecond, the turn is known to have lasted. From anywhere: what the

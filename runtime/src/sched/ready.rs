@@ -153,6 +153,14 @@ pub(crate) fn ready_urgent(list: &mut GList) {
     }
 }
 
+/// Queues a runnable G among the urgent ones. Wakes nobody: the caller goes on to borrow a P.
+pub(crate) fn push_urgent(g: GRef) {
+    if let Some(m) = pinned::of(g) {
+        return pinned::push(g, m);
+    }
+    SCHED.urgent().push(g);
+}
+
 /// Queues a G that came back without its P: as the next of `front`, if it may go on there and nobody
 /// else is next.
 pub(crate) fn push_returned(front: Option<&'static P>, g: GRef) {
