@@ -5,7 +5,7 @@
 //! Invariants
 //!   ID1  An M without a P runs no goroutine code; it searches, polls, or sleeps on its note.
 //!   ID2  An M on the idle list, or on that of Ms that want a P, sleeps until somebody takes it off
-//!        the list, gives it a P and wakes it.
+//!        the list, gives it a P and wakes it; or wakes it without one, to man the poller.
 //!   ID3  An M that leaves the poller first clears `poll_until`, then takes an idle P under the lock.
 //!        So who sees `poll_until` set, under the lock, and a P idle, and breaks the poll, has woken
 //!        an M that will find that P.
@@ -201,7 +201,7 @@ pub(crate) fn man_poller() {
     match idle {
         Some(m) => m.note.wake(),
         None => {
-            if let Some(p) = loan::borrow_for_nobody() {
+            if let Some(p) = loan::borrow_for_new() {
                 SCHED.lock().push_wanted(p, false);
                 threads::want();
             }

@@ -47,13 +47,18 @@ fn debt(p: &P, begin: Nanos, now: Nanos) -> Nanos {
 /// Borrows a P for `m`, which has none and is on g0: that of the goroutine which has lent least. False
 /// if none can be had now; see [`again`].
 pub(super) fn borrow(m: &'static M) -> bool {
-    let p = borrow_for_nobody();
+    let p = take_one();
     m.set_p(p);
     p.is_some()
 }
 
-/// As [`borrow`] for an M that is still to be made.
-pub(super) fn borrow_for_nobody() -> Option<&'static P> {
+/// As [`borrow`] for an M that is still to be made, so that it mans the poller afterwards. None while a
+/// loan is out: whoever has it will man the poller.
+pub(super) fn borrow_for_new() -> Option<&'static P> {
+    if ps().any(P::is_lent) { None } else { take_one() }
+}
+
+fn take_one() -> Option<&'static P> {
     let now = clock::now();
     let p = candidate(now)?;
     let taker = Taker::try_new()?;
