@@ -2,8 +2,8 @@
 //!   first, and borrows a P if need be.
 //! Not here: what it costs (`benches`), who computes for whose turn (`fairness`).
 //!
-//! Slices last for ever here, so nobody gets a P because somebody's time is up: without loans these
-//! tests would hang.
+//! Slices last for a second here: if all these wake-ups waited for the end of one, the tests would take
+//! longer than their watchdog allows.
 
 mod common;
 
@@ -60,10 +60,10 @@ impl Spinners {
     }
 }
 
-/// Runs the scenario in processes with various numbers of Ps whose slices last for ever.
-fn endless_slices(test: &'static str, scenario: fn()) {
+/// Runs the scenario in processes with various numbers of Ps whose slices last for a second.
+fn long_slices(test: &'static str, scenario: fn()) {
     for procs in [1, 2, 4] {
-        let child = Child::of(test).env("GOMAXPROCS", procs).env("GUSTY_SLICE_US", "off");
+        let child = Child::of(test).env("GOMAXPROCS", procs).env("GUSTY_SLICE_US", 1_000_000);
         child.run(scenario).succeeded();
     }
 }
@@ -95,11 +95,11 @@ fn round_trips(address: std::net::SocketAddr, n: usize) {
 
 #[test]
 fn an_echo_beside_endless_loops() {
-    endless_slices("an_echo_beside_endless_loops", || {
+    long_slices("an_echo_beside_endless_loops", || {
         let address = echo_server();
         let (begin, begun) = std::sync::mpsc::channel();
         let client = spawn(move || {
-            // Goes on by a timer: nobody else would ever run it.
+            // Goes on by a timer: nobody else would soon run it.
             while begun.try_recv().is_err() {
                 gusty::sleep(Duration::from_micros(100));
             }
@@ -110,14 +110,13 @@ fn an_echo_beside_endless_loops() {
         client.join().unwrap();
         let metrics = gusty::runtime::metrics();
         assert!(metrics.loans > 0 && metrics.urgent > 0, "{metrics:?}");
-        assert_eq!(metrics.preemptions, 0, "{metrics:?}");
         spinners.stop();
     });
 }
 
 #[test]
 fn timers_beside_endless_loops() {
-    endless_slices("timers_beside_endless_loops", || {
+    long_slices("timers_beside_endless_loops", || {
         let (begin, begun) = std::sync::mpsc::channel();
         let sleepers = spawn(move || {
             while begun.try_recv().is_err() {
@@ -137,7 +136,7 @@ fn timers_beside_endless_loops() {
 /// Whom a woken goroutine wakes in its turn goes on as well.
 #[test]
 fn what_an_urgent_goroutine_wakes_is_urgent_too() {
-    endless_slices("what_an_urgent_goroutine_wakes_is_urgent_too", || {
+    long_slices("what_an_urgent_goroutine_wakes_is_urgent_too", || {
         let (tx, rx) = gusty::chan::bounded::<usize>(0);
         let (back, last) = gusty::chan::bounded::<usize>(0);
         spawn(move || rx.iter().for_each(|i| back.send(i).unwrap()));
@@ -163,7 +162,7 @@ fn what_an_urgent_goroutine_wakes_is_urgent_too() {
 /// The budget: while an echo runs as fast as it can, those that compute go on.
 #[test]
 fn loops_go_on_beside_a_storm_of_wake_ups() {
-    endless_slices("loops_go_on_beside_a_storm_of_wake_ups", || {
+    long_slices("loops_go_on_beside_a_storm_of_wake_ups", || {
         let stop = Arc::new(AtomicBool::new(false));
         let clients: Vec<_> = (0..4)
             .map(|_| {
@@ -191,9 +190,9 @@ fn loops_go_on_beside_a_storm_of_wake_ups() {
 
 #[test]
 fn nobody_is_disturbed_while_nobody_waits() {
-    endless_slices("nobody_is_disturbed_while_nobody_waits", || {
+    long_slices("nobody_is_disturbed_while_nobody_waits", || {
         let spinners = Spinners::on_each_p();
-        std::thread::sleep(Duration::from_millis(50)); // some rounds of the watchdog
+        (0..20).for_each(|_| spinners.go_on());
         let metrics = gusty::runtime::metrics();
         assert_eq!((metrics.kicks, metrics.retakes, metrics.preemptions), (0, 0, 0), "{metrics:?}");
         spinners.stop();

@@ -298,6 +298,7 @@ impl State {
     pub(crate) fn pop_p(&mut self) -> Option<&'static P> {
         let p = self.idle_p.pop()?;
         self.starts += 1;
+        p.end_turn(); // it has stood still for as long as it was idle
         p.m_id.store(SOMEBODY, Ordering::Relaxed); // before the caller's `watch::p_runs`
         SCHED.searchers.idle_sub();
         Some(p)

@@ -223,6 +223,7 @@ pub(crate) fn pass_on(p: &'static P) {
     if p.is_lent() && loan::return_to_lender(p) {
         return;
     }
+    p.end_turn();
     if p.id < SCHED.procs() && (p.has_work() || !SCHED.nothing_global()) {
         start_m(SCHED.lock(), p, false);
         return;

@@ -54,8 +54,8 @@ pub(crate) struct P {
     pub(crate) tick: AtomicU32,
     /// How many of them were errands on a loan; the owner writes.
     errands: AtomicU32,
-    /// How many loans ended with the borrower's turn; with the `Taker`, or by the owner.
-    kept: AtomicU32,
+    /// How many turns ended without a round.
+    ends: AtomicU32,
     /// The id of the M that this P is borrowed from, or [`NOBODY`] (`loan`).
     pub(crate) lender: AtomicU32,
     /// The turn that was seen last, and when it was seen first, in microseconds.
@@ -113,7 +113,7 @@ impl P {
             owned: UnsafeCell::new(owned),
             tick: AtomicU32::new(0),
             errands: AtomicU32::new(0),
-            kept: AtomicU32::new(0),
+            ends: AtomicU32::new(0),
             lender: AtomicU32::new(NOBODY),
             seen: AtomicU64::new(0),
             debt_until: AtomicU64::new(0),
@@ -177,16 +177,17 @@ impl P {
         self.errands.store(errands, Ordering::Relaxed); // only the owner writes
     }
 
-    /// A loan ends, and the turn that it interrupted.
+    /// Whoever runs here next begins a turn, though no round ends: the P changes hands. The owner, or
+    /// with the `Taker`.
     pub(crate) fn end_turn(&self) {
-        self.kept.fetch_add(1, Ordering::Relaxed);
+        self.ends.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The turn: it lasts while the same goroutine has this P, errands for others aside.
     pub(crate) fn turn(&self) -> u32 {
         let errands = self.errands.load(Ordering::Relaxed); // an observation
-        let kept = self.kept.load(Ordering::Relaxed);
-        self.tick.load(Ordering::Relaxed).wrapping_sub(errands).wrapping_add(kept)
+        let ends = self.ends.load(Ordering::Relaxed);
+        self.tick.load(Ordering::Relaxed).wrapping_sub(errands).wrapping_add(ends)
     }
 
     /// For how long, to the microsecond, the turn is known to have lasted. From anywhere: what the

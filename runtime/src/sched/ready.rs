@@ -61,7 +61,11 @@ pub(crate) fn make_next_inside(g: GRef) {
             if let Some(old) = displaced {
                 // Published by a plain store after the barrier. A searcher that retires at this
                 // moment sees `g` in the next slot, at least, and searches on (SR1).
-                push_local(p, old);
+                if p.is_lent() {
+                    push_urgent(old); // or it would wait for the end of the lender's turn
+                } else {
+                    push_local(p, old);
+                }
             }
             idle::wake_p_after_rmw();
         }
