@@ -106,18 +106,18 @@ impl<'a> Timed<'a> {
             }
             earliest
         };
-        // If this M goes on with another goroutine, whoever blocks in the poller must take over.
-        // If it is on g0 and nothing is queued, it is about to look for itself.
-        let looks = m.is_some_and(|m| m.cur().is_none() && !p.has_work());
-        if !earliest || looks {
+        if !earliest {
             return true;
         }
         poll::break_if_later(when); // E2
-        let manned = poll::is_manned();
-        if !manned {
-            watch::hurry(); // every P may be about to compute
+        // An M on g0 with nothing queued is about to look for itself; others go on with a goroutine,
+        // which may compute, so the watchdog must know.
+        let idle = |m: &M| m.cur().is_none() && !p.has_work() && !p.is_lent();
+        let seen = poll::is_manned() || m.is_some_and(idle) && SCHED.nothing_global();
+        if !seen {
+            watch::hurry();
         }
-        manned
+        seen
     }
 
     /// Takes the deadline back; false if it has expired (or was never armed). Afterwards nobody
