@@ -224,6 +224,7 @@ pub(crate) fn pass_on(p: &'static P) {
         return;
     }
     p.end_turn();
+    p.begin_turn(clock::now());
     if p.id < SCHED.procs() && (p.has_work() || !SCHED.nothing_global()) {
         start_m(SCHED.lock(), p, false);
         return;

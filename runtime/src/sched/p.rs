@@ -199,8 +199,14 @@ impl P {
         if (seen >> 32) as u32 == turn {
             return u64::from(micros.wrapping_sub(seen as u32)) * 1_000;
         }
-        self.seen.store(u64::from(turn) << 32 | u64::from(micros), Ordering::Relaxed); // an estimate
+        self.begin_turn(now); // as far as anybody knows
         0
+    }
+
+    /// A turn begins now. The owner, or who is about to make somebody that.
+    pub(crate) fn begin_turn(&self, now: Nanos) {
+        let micros = (now / 1_000) as u32; // wraps, see `stands_for`
+        self.seen.store(u64::from(self.turn()) << 32 | u64::from(micros), Ordering::Relaxed);
     }
 
     /// Whether its owner has it on loan.

@@ -44,6 +44,7 @@ fn g0_round(p: &'static P) -> bool {
 pub(crate) fn end_slice(p: &'static P) {
     g0_round(p);
     p.end_slice();
+    p.begin_turn(clock::now());
 }
 
 /// Whether timers and network should be looked at now (PK2).

@@ -36,7 +36,7 @@ impl Default for Config {
         Config {
             max_procs: 1024,
             slice_ns: Some(10_000_000),
-            retake_after_ns: 200_000,
+            retake_after_ns: 1_000_000,
             blocked_after_ns: 100_000,
             stands_ns: 50_000,
             lent_ns: 1_000_000,

@@ -126,11 +126,12 @@ fn the_next_look_comes_when_the_slice_is_over() {
     for _ in 0..100 {
         watch.look(MS, true, YOUNG); // the rests have grown
     }
-    assert_eq!(watch.look(MS, true, Proc { stands_ns: SLICE - 300 * US, ..OVER }).1, 50 * US);
+    assert_eq!(watch.look(MS, true, Proc { stands_ns: SLICE - 1_300 * US, ..OVER }).1, 50 * US);
     watch.cpu.set(Some(6));
-    assert_eq!(watch.look(MS, true, Proc { stands_ns: SLICE - 300 * US, ..OVER }).1, 300 * US);
+    assert_eq!(watch.look(MS, true, Proc { stands_ns: SLICE - 1_300 * US, ..OVER }).1, 1_300 * US);
+    assert_eq!(watch.look(MS, true, Proc { stands_ns: SLICE - MS, ..OVER }).0, [Ask { proc: 0 }]);
     watch.cpu.set(Some(7));
-    assert_eq!(watch.look(MS, true, YOUNG).1, MS, "for those who block");
+    assert_eq!(watch.look(MS, true, YOUNG).1, 5 * MS, "for those who block");
     assert_eq!(watch.look(MS, false, YOUNG).1, 10 * MS);
 }
 
