@@ -70,18 +70,23 @@ fn one(run: impl FnMut() -> Vec<f64> + 'static) -> Vec<Contender> {
     vec![Contender::with_metrics("gusty", run)]
 }
 
+/// On cache lines of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Count(AtomicU64);
+
 /// Goroutines that count units of work until told to stop.
 struct Hogs {
     stop: Arc<AtomicBool>,
-    counts: Vec<Arc<AtomicU64>>,
+    counts: Vec<Arc<Count>>,
     all: Vec<gusty::JoinHandle<()>>,
 }
 
 impl Hogs {
     fn new() -> Hogs {
         let stop = Arc::new(AtomicBool::new(false));
-        let counts: Vec<_> = (0..HOGS).map(|_| Arc::new(AtomicU64::new(0))).collect();
-        let hog = |count: &Arc<AtomicU64>| {
+        let counts: Vec<_> = (0..HOGS).map(|_| Arc::new(Count::default())).collect();
+        let hog = |count: &Arc<Count>| {
             let (count, stop) = (count.clone(), stop.clone());
             gusty::spawn(move || {
                 let mut x = 1u64;
@@ -89,7 +94,7 @@ impl Hogs {
                     for _ in 0..1_000 {
                         x = black_box(x.wrapping_mul(3) ^ 1);
                     }
-                    count.fetch_add(1, Ordering::Relaxed);
+                    count.0.fetch_add(1, Ordering::Relaxed);
                 }
             })
         };
@@ -98,7 +103,7 @@ impl Hogs {
     }
 
     fn read(&self) -> Vec<u64> {
-        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+        self.counts.iter().map(|count| count.0.load(Ordering::Relaxed)).collect()
     }
 
     fn stop(self) {
