@@ -50,6 +50,9 @@ var benches = []bench{
 	{"sleep/1ms", one(func() float64 { return sleep(time.Millisecond, 200) })},
 	{"timer/arm", arm},
 	{"timer/late", late},
+	{"preempt/echo", echoBesideHogs},
+	{"preempt/sleep", sleepBesideHogs},
+	{"preempt/shares", sharesOfHogs},
 }
 
 func main() {

@@ -15,6 +15,7 @@
 //! | `GUSTY_MAX_STOPPED` | most goroutines that hold threads though they have no P, because they were stopped where they cannot leave them | 4 * GOMAXPROCS, at least 16 |
 //! | `GUSTY_KICK` | how a goroutine that computes is stopped: `auto`, `perf`, `timer`, `tgkill` or `off` | `auto` |
 //! | `GUSTY_SLICE_US` | how long a goroutine runs while others wait, at least 100 us; `off` | 10000 |
+//! | `GUSTY_GRANULARITY_US` | how long goroutines woken by the network or a timer may use the P of one that computes before that has had as much; `off` | 1000 |
 //! | `GUSTYDEBUG` | a list of `migrate=1`: a goroutine that parks goes through the global queue (for tests); `schedtrace=N`: a line about the scheduler every N ms; `scheddetail=1`: lines about each P | |
 //!
 //! A value that cannot be used is reported on stderr once and the default is taken.
@@ -40,6 +41,9 @@ pub(crate) const MAX_STOPPED: usize = 4 * MAX_PROCS;
 /// Default slice in microseconds. Go's value.
 const SLICE_US: u64 = 10_000;
 
+/// Default granularity in microseconds.
+const GRANULARITY_US: u64 = 1_000;
+
 /// Default stack: 3.6 times what the deepest of the usual suspects (serde, flate2, regex, TLS
 /// handshakes) needs in release; debug frames are about four times as large.
 const DEFAULT_STACK: usize = if cfg!(debug_assertions) { 1 << 20 } else { 256 << 10 };
@@ -61,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) kick: Rung,
     /// How long a goroutine runs while others wait, in nanoseconds; NEVER for as long as it likes.
     pub(crate) slice: u64,
+    /// How long urgent goroutines may use the P of one that computes, in nanoseconds; 0: not at all.
+    pub(crate) granularity: u64,
     pub(crate) max_threads: u32,
     /// Most Ms that may be without a P because it was taken while they computed; `None`: by procs.
     pub(crate) max_stopped: Option<usize>,
@@ -107,6 +113,8 @@ pub(crate) fn settings() -> &'static Settings {
             surplus: read("GUSTY_TLS_SURPLUS", surplus).unwrap_or(Surplus::Eat),
             kick: read("GUSTY_KICK", kick).unwrap_or(Rung::Perf),
             slice: read("GUSTY_SLICE_US", slice).unwrap_or(SLICE_US * 1_000),
+            granularity: read("GUSTY_GRANULARITY_US", granularity)
+                .unwrap_or(GRANULARITY_US * 1_000),
             max_threads: read("GUSTY_MAX_THREADS", threads).unwrap_or(10_000),
             max_stopped: read("GUSTY_MAX_STOPPED", stopped),
             thread_idle: Duration::from_millis(
@@ -224,6 +232,16 @@ fn slice(text: &str) -> Result<u64, String> {
     }
 }
 
+fn granularity(text: &str) -> Result<u64, String> {
+    match text {
+        "off" => Ok(0),
+        _ => match millis(text)? {
+            us @ 1..=1_000_000 => Ok(us * 1_000),
+            _ => Err("1 to 1000000, or off".into()),
+        },
+    }
+}
+
 fn debug(text: &str) -> Result<Debug, String> {
     let mut debug = Debug::default();
     for item in text.split(',') {
@@ -286,6 +304,16 @@ mod tests {
     fn those_who_are_stopped_are_numbers_from_1_to_4096() {
         assert_eq!([stopped("1"), stopped("4096")], [Ok(1), Ok(4096)]);
         assert!(stopped("0").is_err() && stopped("4097").is_err() && stopped("all").is_err());
+    }
+
+    #[test]
+    fn slices_and_granularities_are_in_microseconds() {
+        assert_eq!((slice("100"), slice("off")), (Ok(100_000), Ok(u64::MAX)));
+        assert_eq!((granularity("1"), granularity("off")), (Ok(1_000), Ok(0)));
+        assert!(slice("99").is_err());
+        for bad in ["0", "1000001", "-1", "x"] {
+            assert!(granularity(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -141,9 +141,16 @@ pub struct Metrics {
     /// How often a goroutine was stopped together with its thread, where it could not leave it: inside a
     /// library, or because it has no thread-locals of its own.
     pub stops: u64,
-    /// Ps that were taken from a thread, because its goroutine blocked in a call, or computed while
-    /// others waited.
+    /// Ps that were taken from a thread, because its goroutine blocked in a call, computed while
+    /// others waited, or lent its P.
     pub retakes: u64,
+    /// Threads that were sent a kick, so that their goroutines stop.
+    pub kicks: u64,
+    /// Goroutines that the network or a timer woke while others were queued, or while every P was busy:
+    /// they go before the others.
+    pub urgent: u64,
+    /// Ps that were borrowed for those from goroutines that compute.
+    pub loans: u64,
     /// Goroutines that came back from such a call and found no idle P: they were queued.
     pub requeues: u64,
     /// Ps that were given to the thread that a locked goroutine waits with.
@@ -169,6 +176,9 @@ pub fn metrics() -> Metrics {
         preemptions: read(&counters::PREEMPTIONS),
         stops: read(&counters::STOPS),
         retakes: read(&counters::RETAKES),
+        kicks: read(&counters::KICKS),
+        urgent: read(&counters::URGENT),
+        loans: read(&counters::LOANS),
         requeues: read(&counters::REQUEUES),
         handoffs: read(&counters::HANDOFFS),
         polls: read(&counters::POLLS),

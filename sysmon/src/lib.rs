@@ -22,5 +22,5 @@ mod policy;
 mod watchdog;
 
 pub use backoff::Backoff;
-pub use policy::{Action, Config, History, Proc, Rest, Snapshot, Verdict, decide};
-pub use watchdog::{Attention, Host, Sysmon};
+pub use policy::{Action, Config, History, Probe, Proc, Rest, Snapshot, Why, decide};
+pub use watchdog::{Host, Sysmon};

@@ -15,14 +15,14 @@ use std::{
 use crate::{
     backoff::Backoff,
     deep::DeepSleep,
-    policy::{Action, Config, History, Rest, Snapshot, Verdict, decide},
+    policy::{Action, Config, History, Probe, Rest, Snapshot, decide},
 };
 
 /// The scheduler, as the watchdog needs it.
 ///
 /// All methods are called on the watchdog's thread, which has no P and is no goroutine. They must
 /// neither allocate nor wait for a lock that a stopped goroutine may hold.
-pub trait Host: Send + Sync + 'static {
+pub trait Host: Probe + Send + Sync + 'static {
     /// The time on CLOCK_MONOTONIC, in nanoseconds.
     fn now_ns(&self) -> u64;
 
@@ -32,37 +32,15 @@ pub trait Host: Send + Sync + 'static {
     /// watchdog's own (`Sysmon::wake` has the protocol): plain atomic loads do.
     fn snapshot(&self, out: &mut Snapshot);
 
-    /// [`Action::PollNetwork`]. May block no longer than a system call does (SM2).
-    fn poll_network(&self);
+    /// Does what was decided. May block no longer than a system call does (SM2).
+    fn act(&self, action: Action);
 
-    /// [`Action::RunTimers`].
-    fn run_timers(&self);
-
-    /// [`Action::TrimStacks`].
-    fn trim_stacks(&self, keep: usize);
-
-    /// Looks after Ps that stand still, once a round.
-    fn attend(&self, now_ns: u64) -> Attention;
+    /// A round begins; returns after how many nanoseconds the next must (`u64::MAX`: whenever it does).
+    fn round(&self, now_ns: u64) -> u64;
 
     /// Everything is idle and a sleep without end begins; returns after how many nanoseconds to look
     /// again nevertheless (`u64::MAX`: never).
     fn idle(&self, now_ns: u64) -> u64;
-}
-
-/// What [`Host::attend`] did and what it wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attention {
-    /// Whether it changed anything: the rounds stay short then.
-    pub fruitful: bool,
-    /// The longest rest that may follow.
-    pub nap_ns: u64,
-}
-
-impl Default for Attention {
-    /// Nothing done, nothing wanted.
-    fn default() -> Attention {
-        Attention { fruitful: false, nap_ns: u64::MAX }
-    }
 }
 
 struct Shared {
@@ -176,7 +154,7 @@ struct Watchdog<H> {
 impl<H: Host> Watchdog<H> {
     /// Allocates all that the thread will ever need (SM1).
     fn new(host: Arc<H>, config: Config, shared: Arc<Shared>) -> Watchdog<H> {
-        let history = History::new(host.now_ns());
+        let history = History::new(host.now_ns(), config.max_procs);
         let [previous, now] = [(); 2].map(|()| Snapshot::with_capacity(config.max_procs));
         Watchdog { host, config, shared, history, previous, now }
     }
@@ -214,21 +192,10 @@ impl<H: Host> Watchdog<H> {
     }
 
     fn round(&mut self) -> Rest {
-        let host = &*self.host;
-        let attention = host.attend(self.now.at_ns);
-        let act = |action| match action {
-            Action::PollNetwork => host.poll_network(),
-            Action::RunTimers => host.run_timers(),
-            Action::TrimStacks { keep } => host.trim_stacks(keep),
-        };
-        let verdict = decide(&self.config, &self.history, &self.previous, &self.now, act);
-        let Verdict { rest, history } = verdict;
-        self.history = history;
-        if attention.fruitful {
-            self.history.backoff = Backoff::new();
-        }
-        match rest {
-            Rest::Nap(ns) => Rest::Nap(ns.min(attention.nap_ns)),
+        let Watchdog { host, config, history, previous, now, .. } = self;
+        let again_ns = host.round(now.at_ns);
+        match decide(config, history, previous, now, &**host, |action| host.act(action)) {
+            Rest::Nap(ns) => Rest::Nap(ns.min(again_ns)),
             deep => deep,
         }
     }

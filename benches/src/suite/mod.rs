@@ -10,6 +10,7 @@ mod memory;
 mod mutex;
 mod own_tls;
 mod park;
+mod preempt;
 mod ring;
 mod rwlock;
 mod select;
@@ -41,6 +42,7 @@ pub(crate) fn all() -> Vec<Bench> {
         sieve::benches(),
         sleep::benches(),
         timers::benches(),
+        preempt::benches(),
         memory::benches(),
         own_tls::benches(),
     ];

@@ -1,7 +1,7 @@
 //! Job: the Ms whose P was taken while they computed and that have no other yet: how many there may be,
 //!   and what is done at the end of a slice.
 //! Layer: L2 (sched)
-//! Not here: taking (`retake`), stopping (`preempt`), whose slice is over (`stalled`).
+//! Not here: taking (`retake`), stopping (`preempt`), whose slice is over (`gusty_sysmon`).
 //! Invariants
 //!   AS1  Of these Ms at most [`limit`] exist: `GUSTY_MAX_STOPPED`, or 4 * GOMAXPROCS but at least 16.
 //!        So the scheduler has at most GOMAXPROCS + that + 4 threads, beside those that block in calls.
@@ -15,14 +15,20 @@
 //! allows have turns on the P's; others that have not begun have to wait until one of them ends, calls
 //! the runtime, or is seen in a place where it can be stopped.
 //!
+//! An M that has lent its P is no such M until the loan is recalled; so no more Ps are lent than may be
+//! recalled at once.
+//!
 //! The list is the watchdog's own; whether an M is still astray is seen by its `hold`. One that has
 //! fallen asleep in the kernel meanwhile is forgotten, as if it had lost its P there. It does not
 //! allocate (MO2 of `monitor`).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::global::SCHED;
 use super::m::{Astray, M};
 use super::p::P;
-use super::{idle, preempt, retake};
+use super::preempt;
+use super::retake::{self, Heir};
 use crate::config;
 use crate::sys::clock::Nanos;
 use crate::sys::cpu::{Activity, ThreadClock, ThreadState};
@@ -35,6 +41,8 @@ const FEWEST: usize = 16;
 const FOR_EACH_P: usize = 4;
 /// CPU time after which an M that runs on is deaf to kicks. A late kick comes within a tick (10 ms).
 const DEAF_NS: Nanos = 30_000_000;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// One M.
 struct Entry {
@@ -53,31 +61,51 @@ fn limit() -> usize {
     config::settings().max_stopped.unwrap_or_else(by_procs)
 }
 
+/// Whether this many more may be (AS1); an observation.
+pub(super) fn is_room_for(more: usize) -> bool {
+    count() + more <= limit()
+}
+
+/// How many there were when the watchdog looked last.
+pub(super) fn count() -> usize {
+    COUNT.load(Ordering::Relaxed)
+}
+
 impl List {
     pub(super) fn new() -> List {
         List(Vec::with_capacity(config::MAX_STOPPED))
     }
 
-    /// The goroutine that `m` runs on `p` has used up its slice while others wait: lets them have the P,
-    /// and stops it. True if the P was taken.
-    pub(super) fn slice_is_over(&mut self, p: &'static P, m: &'static M) -> bool {
+    /// The goroutine on `p` has used up its slice while others wait, and does not hear: lets them have
+    /// the P, and stops it.
+    pub(super) fn slice_is_over(&mut self, p: &'static P) {
         let running = self.look();
         let taken = if self.0.len() < limit() {
-            running < RUNNING && retake::retake(p)
+            (running < RUNNING).then(|| retake::from_running(p, Heir::Anybody))
         } else {
-            SCHED.anybody_wants_p() && swap(p) // AS3
+            SCHED.anybody_wants_p().then(|| retake::from_running(p, Heir::Wanting)) // AS3
         };
-        if !taken {
-            preempt::preempt(m);
-            return false;
+        match taken.flatten() {
+            Some(m) => self.add(m),
+            None => retake::ask(p),
         }
+    }
+
+    /// `m` has lost its P while it computed.
+    pub(super) fn add(&mut self, m: &'static M) {
         let clock = ThreadClock::of(m.tid()).now().unwrap_or(0);
         let known = self.0.iter().any(|entry| std::ptr::eq(entry.m, m));
         if !known && self.0.len() < self.0.capacity() {
             self.0.push(Entry { m, taken_at: clock, seen_at: clock });
+            COUNT.store(self.0.len(), Ordering::Relaxed);
         }
-        preempt::stop(m);
-        true
+    }
+
+    /// Once a round, so that it is known how many there are.
+    pub(super) fn refresh(&mut self) {
+        if !self.0.is_empty() {
+            self.look();
+        }
     }
 
     /// Forgets those that are not astray any more; how many run and are not deaf.
@@ -100,19 +128,7 @@ impl List {
                 true
             }
         });
+        COUNT.store(self.0.len(), Ordering::Relaxed);
         running
     }
-}
-
-/// Takes `p` from its M for one that waits for a P.
-fn swap(p: &'static P) -> bool {
-    if !retake::take(p) {
-        return false;
-    }
-    let needy = SCHED.lock().pop_wanting();
-    match needy {
-        Some(needy) => needy.give_p(p),
-        None => idle::pass_on(p),
-    }
-    true
 }

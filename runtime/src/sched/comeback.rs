@@ -11,7 +11,7 @@ use super::g::GStatus;
 use super::m;
 use super::metrics;
 use super::park;
-use super::{idle, locked, preempt, ready};
+use super::{idle, loan, locked, preempt, ready};
 use crate::sys::hold::Notice;
 use crate::tls;
 
@@ -28,6 +28,7 @@ pub(crate) fn on_notice() {
 /// The M runs a goroutine without a P: gets it one, or queues it like one that was made ready.
 fn come_back(m: &'static m::M) {
     let g = m.cur().expect("an M on g0 loses nothing");
+    let front = loan::noticed(m);
     if !tls::on_goroutine() || locked::is_locked(m) {
         return preempt::regain(m, g, true); // CB1
     }
@@ -39,5 +40,5 @@ fn come_back(m: &'static m::M) {
     }
     metrics::REQUEUES.add();
     g.set_status(GStatus::Runnable);
-    park::switch(m, None, g, move || ready::push_global(g)); // CB1
+    park::switch(m, None, g, move || ready::push_returned(front, g)); // CB1
 }

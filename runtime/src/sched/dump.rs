@@ -11,7 +11,7 @@ use super::gslab;
 use super::line::Line;
 use super::m;
 use super::p::NOBODY;
-use super::{threads, watch};
+use super::{astray, metrics, threads, watch};
 use crate::sys::clock::Nanos;
 
 /// A line for each goroutine, and for each thread that waits as one. Names only if nobody runs: they
@@ -101,9 +101,11 @@ fn write_trace(
         ps().try_for_each(|p| write!(out, " {}", p.queued()))?;
         out.write_str(" ] schedticks=[")?;
         ps().try_for_each(|p| write!(out, " {}", p.tick.load(Ordering::Relaxed)))?;
-        return out.write_str(" ]");
+        out.write_str(" ]")?;
+        return write_counters(out);
     }
     write!(out, " sysmonwait={}", u8::from(watch::is_asleep()))?;
+    write_counters(out)?;
     for p in ps() {
         let m_id = p.m_id.load(Ordering::Relaxed);
         let (tick, queued) = (p.tick.load(Ordering::Relaxed), p.queued());
@@ -119,4 +121,22 @@ fn write_trace(
         }
     }
     Ok(())
+}
+
+/// What Go does not have: how many urgent goroutines are queued and how many Ms have lost their P while
+/// they computed, and what was done since the start.
+fn write_counters(out: &mut impl Write) -> fmt::Result {
+    write!(out, " urgentqueue={} astray={}", SCHED.urgent().len(), astray::count())?;
+    [
+        ("preemptions", &metrics::PREEMPTIONS),
+        ("stops", &metrics::STOPS),
+        ("handoffs", &metrics::HANDOFFS),
+        ("retakes", &metrics::RETAKES),
+        ("loans", &metrics::LOANS),
+        ("kicks", &metrics::KICKS),
+        ("polls", &metrics::POLLS),
+        ("urgentwakes", &metrics::URGENT),
+    ]
+    .iter()
+    .try_for_each(|(name, counter)| write!(out, " {name}={}", counter.get()))
 }

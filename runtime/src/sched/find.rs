@@ -6,6 +6,8 @@
 //!        own goroutines, the global queue on its share, next slot, local queue, global queue, the
 //!        M's own, other Ps; then the blocking poll.
 //!   FR2  An M that blocks in the poller has no P, so that nobody waits for it.
+//!   FR3  While some goroutine computes, an M without a P blocks in the poller, if there is one: so the
+//!        network and the timers are seen at once. Where goroutines are short the Ps see to it.
 //! Orderings
 //!   E2  block: poll_until.store; fence; timer_when.load  <->  timers::Timed::arm
 //!       (partner: sched/timers.rs)
@@ -21,8 +23,8 @@ use super::list::GList;
 use super::m::M;
 use super::p::{P, QUEUE_MAX};
 use super::pick::{self, FAIR_TICKS};
-use super::ready::{self, ready_found};
-use super::{pinned, poll, starved, steal, timers, watch};
+use super::ready::{self, ready_found, ready_urgent};
+use super::{errand, loan, pinned, poll, starved, steal, timers, watch};
 use crate::sys::clock::{self, NEVER};
 use crate::sys::shim::store_load_fence;
 
@@ -31,11 +33,19 @@ use crate::sys::shim::store_load_fence;
 pub(crate) fn find_runnable(m: &'static M) -> Option<GRef> {
     loop {
         let Some(p) = m.p() else {
-            if !idle::stop_m(m) {
+            if poll::wants_somebody() && loan::somebody_computes() {
+                block(m); // FR3
+            } else if !idle::stop_m(m) {
                 return None;
             }
             continue;
         };
+        if p.is_lent() {
+            match errand::next(m, p) {
+                None => continue,
+                found => return found,
+            }
+        }
         if p.id >= SCHED.procs() {
             retire(m);
             continue;
@@ -60,7 +70,8 @@ fn with_p(m: &'static M, p: &'static P) -> Option<GRef> {
         share_stacks(p);
     }
     let fair = p.tick.load(Ordering::Relaxed).is_multiple_of(FAIR_TICKS);
-    let g = m.home.take_in_turn();
+    let fair = p.global_first.replace(false) || fair;
+    let g = m.home.take_in_turn().or_else(|| pick::urgent(p));
     let g = g.or_else(|| fair.then(global_one).flatten());
     let g = g.or_else(|| fair.then(|| pick::queued(p)).flatten());
     let g = g.or_else(|| pick::local(p)).or_else(|| global_batch(p)).or_else(|| m.home.take());
@@ -78,7 +89,7 @@ fn with_p(m: &'static M, p: &'static P) -> Option<GRef> {
 fn may_give_p(m: &'static M, p: &'static P) -> bool {
     let fair = p.tick.load(Ordering::Relaxed).is_multiple_of(FAIR_TICKS);
     let at_hand = p.has_work() || m.home.has_mail();
-    if fair || at_hand || SCHED.injector().is_empty() {
+    if fair || at_hand || SCHED.nothing_global() {
         return fair || !at_hand;
     }
     match p.turns.get() {
@@ -111,7 +122,11 @@ fn look(p: &'static P) {
     }
     poll::now(&mut list);
     p.looked.set(clock::cycles());
-    ready_found(&mut list);
+    if p.has_work() || !SCHED.nothing_global() {
+        ready_urgent(&mut list);
+    } else {
+        ready_found(&mut list);
+    }
 }
 
 /// One G from the global queue.
@@ -158,7 +173,7 @@ fn retire(m: &'static M) {
 fn go_idle(m: &'static M) {
     {
         let mut state = SCHED.lock();
-        if !SCHED.injector().is_empty() || m.home.has_mail() {
+        if !SCHED.nothing_global() || m.home.has_mail() {
             return;
         }
         if state.need_spinning {
@@ -200,8 +215,8 @@ fn search_again(m: &'static M) -> bool {
 }
 
 /// Blocks in the poller (FR2) until an event or the earliest deadline, if nobody else does (if so,
-/// the one who does was told of an earlier deadline). Has a P afterwards, or has passed on what it
-/// found.
+/// the one who does was told of an earlier deadline). Has a P afterwards, perhaps a borrowed one, or
+/// has passed on what it found.
 fn block(m: &'static M) {
     pinned::begin_poll(m);
     let Some(turn) = poll::begin_blocking() else {
@@ -212,16 +227,18 @@ fn block(m: &'static M) {
     let mut list = GList::new();
     // The deadline is read after `begin_blocking` has announced this M (E2).
     // So is the inbox (HM2).
-    let when = if m.home.has_mail() { clock::now() } else { timers::earliest() };
+    let when = if m.home.has_mail() { clock::now() } else { timers::earliest().min(loan::again()) };
     turn.wait(when, &mut list);
     pinned::end_poll(m);
     if when != NEVER {
         timers::expire_all(clock::now(), &mut list);
     }
-    let got_p = idle::acquire_p(m);
-    if list.is_empty() && got_p {
-        // Broken: somebody added a timer, or wants the poll to be taken up anew. Look around once.
-        return;
+    if idle::acquire_p(m) {
+        // Nothing found: somebody added a timer, or wants the poll to be taken up anew.
+        return ready_found(&mut list);
     }
-    ready_found(&mut list); // without a P: to the global queue, waking others
+    ready_urgent(&mut list);
+    if !SCHED.urgent().is_empty() {
+        loan::borrow(m);
+    }
 }

@@ -70,6 +70,7 @@ pub(crate) struct Sched {
     all: [AtomicPtr<P>; MAX_PROCS],
     pub(crate) searchers: CachePadded<Searchers>,
     queue: CachePadded<GlobalQueue>,
+    urgent: CachePadded<GlobalQueue>,
     state: Mutex<State>,
     /// Deadline up to which an M blocks in the poller: 0 nobody does, NEVER until an event.
     pub(crate) poll_until: AtomicU64,
@@ -82,6 +83,7 @@ pub(crate) static SCHED: Sched = Sched {
     all: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_PROCS],
     searchers: CachePadded::new(Searchers::new()),
     queue: CachePadded::new(GlobalQueue::new()),
+    urgent: CachePadded::new(GlobalQueue::new()),
     state: Mutex::new(State {
         idle_p: ptr::null_mut(),
         idle_ps: 0,
@@ -108,6 +110,18 @@ impl Sched {
     #[inline]
     pub(crate) fn injector(&self) -> &GlobalQueue {
         &self.queue
+    }
+
+    /// The queue of those whom the network or a timer has woken while others were queued.
+    #[inline]
+    pub(crate) fn urgent(&self) -> &GlobalQueue {
+        &self.urgent
+    }
+
+    /// Whether both of these are empty.
+    #[inline]
+    pub(crate) fn nothing_global(&self) -> bool {
+        self.queue.is_empty() && self.urgent.is_empty()
     }
 
     pub(crate) fn m_entry(&self) -> MEntry {
@@ -372,6 +386,7 @@ impl State {
         self.idle_p = p.link.get();
         self.idle_ps -= 1;
         self.starts += 1;
+        p.end_turn(); // it has stood still for as long as it was idle
         p.m_id.store(SOMEBODY, Ordering::Relaxed); // before the caller's `watch::p_runs`
         SCHED.searchers.idle_sub();
         Some(p)

@@ -6,7 +6,7 @@
 //!   ID1  An M without a P runs no goroutine code; it searches, polls, or sleeps on its note. (One that
 //!        lost its P to the watchdog does until it notices: `hold`, `astray`.)
 //!   ID2  An M on the idle list, or on that of Ms that want a P, sleeps until somebody takes it off
-//!        the list, gives it a P and wakes it.
+//!        the list, gives it a P and wakes it; or wakes it without one, to man the poller.
 //!   ID3  An M that leaves the poller first clears `poll_until`, then takes an idle P under the lock.
 //!        So who sees `poll_until` set, under the lock, and a P idle, and breaks the poll, has woken
 //!        an M that will find that P.
@@ -42,7 +42,7 @@ use super::g::GRef;
 use super::global::{SCHED, State};
 use super::m::{self, M};
 use super::p::{NOBODY, P};
-use super::{poll, retire, threads, watch};
+use super::{loan, poll, retire, threads, watch};
 use crate::config;
 use crate::sys::clock::{self, NEVER};
 use crate::sys::cpu::{Activity, ThreadState};
@@ -200,9 +200,23 @@ pub(crate) fn stop_m(m: &'static M) -> bool {
         state.push_m(m);
     }
     m.note.sleep();
-    m.set_p(m.take_p());
-    debug_assert!(m.p().is_some());
+    m.set_p(m.take_p()); // none if it is to man the poller
     true
+}
+
+/// Has an M without a P block in the poller, if there is one to be had; without one, borrows a P for a
+/// new thread, which does it afterwards. For the watchdog.
+pub(crate) fn man_poller() {
+    let idle = SCHED.lock().pop_m();
+    match idle {
+        Some(m) => m.note.wake(),
+        None => {
+            if let Some(p) = loan::borrow_for_new() {
+                SCHED.lock().push_wanted(p, false);
+                threads::want();
+            }
+        }
+    }
 }
 
 /// Gives this M's P, with whatever is queued on it, to somebody else, because this M is about to
@@ -216,10 +230,15 @@ pub(crate) fn handoff_p(m: &'static M) {
 
 /// Gives a P that no M owns any more, with whatever is queued on it, to somebody.
 pub(crate) fn pass_on(p: &'static P) {
-    if SCHED.anybody_wants_p() && lend_p(p) {
+    if p.is_lent() && loan::return_to_lender(p) {
         return;
     }
-    if p.id < SCHED.procs() && (p.has_work() || !SCHED.injector().is_empty()) {
+    if SCHED.anybody_wants_p() && offer_to_wanting(p) {
+        return;
+    }
+    p.end_turn();
+    p.begin_turn(clock::now());
+    if p.id < SCHED.procs() && (p.has_work() || !SCHED.nothing_global()) {
         start_m(SCHED.lock(), p, false);
         return;
     }
@@ -229,7 +248,7 @@ pub(crate) fn pass_on(p: &'static P) {
     // has to wait for this P's timers and for the network.
     let nobody_searches = SCHED.searchers.spinning() == 0;
     let must_watch = timers || poll::has_waiters();
-    if p.id < SCHED.procs() && nobody_searches && (must_watch || !SCHED.injector().is_empty()) {
+    if p.id < SCHED.procs() && nobody_searches && (must_watch || !SCHED.nothing_global()) {
         SCHED.searchers.enter();
         start_m(state, p, true);
         return;
@@ -242,7 +261,7 @@ pub(crate) fn pass_on(p: &'static P) {
 }
 
 /// Gives a P to an M that wants one because there is no other M for it (ID4).
-fn lend_p(p: &'static P) -> bool {
+fn offer_to_wanting(p: &'static P) -> bool {
     let mut state = SCHED.lock();
     if p.id >= SCHED.procs() || !state.no_m() {
         return false;
@@ -314,5 +333,5 @@ pub(crate) fn regain_p(m: &'static M, g: GRef) {
 
 /// Whether any queue holds work; exact only after a fence (SR1).
 pub(crate) fn any_work() -> bool {
-    !SCHED.injector().is_empty() || (0..SCHED.made()).any(|i| SCHED.p(i).has_work())
+    !SCHED.nothing_global() || (0..SCHED.made()).any(|i| SCHED.p(i).has_work())
 }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::global::SCHED;
 use super::p::P;
 use super::{
-    comeback, fatal, gslab, hook, monitor, poll, preempt, ready, report, retake, run, threads,
+    comeback, fatal, gslab, hook, monitor, poll, preempt, ready, report, run, taker, threads,
 };
 use crate::config::{self, Settings};
 use crate::stack;
@@ -52,7 +52,7 @@ fn start() {
         fatal::fatal(format_args!("cannot make the network poller: {error}"));
     }
     mask::remember();
-    retake::init();
+    taker::init();
     preempt::init();
     section::on_notice(comeback::on_notice);
     SCHED.set_m_entry(run::m_main);

@@ -29,6 +29,7 @@ use std::sync::atomic::{
 use super::fatal;
 use super::g::{G, GRef};
 use super::home::{AWAKE, Home, WANTING};
+use super::metrics;
 use super::p::P;
 use crate::config::MAX_THREADS;
 use crate::stack::Stack;
@@ -366,6 +367,7 @@ impl M {
                 && !(may_sleep && kick.rung() == Rung::Tgkill)
             {
                 kick.arm(after_ns);
+                metrics::KICKS.add();
             }
         }
         LOOKING.store(false, Ordering::Release); // E2
@@ -395,6 +397,7 @@ impl M {
 
     /// Hands `p` to this sleeping M. Any thread that took the M off a list.
     pub(crate) fn give_p(&self, p: &'static P) {
+        p.end_turn(); // it may go on with its goroutine, without a round
         self.next_p.store(ptr::from_ref(p).cast_mut(), Ordering::Release); // E1
         self.note.wake();
     }

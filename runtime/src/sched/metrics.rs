@@ -32,6 +32,12 @@ pub(crate) static RETAKES: Counter = Counter::new();
 pub(crate) static REQUEUES: Counter = Counter::new();
 /// Ps lent to the M of a bound goroutine.
 pub(crate) static HANDOFFS: Counter = Counter::new();
+/// Threads kicked, so that their goroutines stop.
+pub(crate) static KICKS: Counter = Counter::new();
+/// Goroutines made ready by the network or a timer while others were queued or no P was idle.
+pub(crate) static URGENT: Counter = Counter::new();
+/// Ps borrowed for those.
+pub(crate) static LOANS: Counter = Counter::new();
 /// Looks at the network.
 pub(crate) static POLLS: Counter = Counter::new();
 /// Threads made.

@@ -3,7 +3,7 @@
 //! Not here: which P runs what (`find`, `steal`), idle Ps (`idle`).
 //! Invariants
 //!   P1  At most one M owns a P; it alone touches the fields marked "owner". Ownership moves under
-//!       the scheduler's lock or through a note.
+//!       the scheduler's lock, through a note, or through the word of `sys::hold`.
 //!   P2  Ps are never freed; a retired P is empty and owned by nobody.
 //!   P3  The local queue holds at most `QUEUE_MAX` Gs, for which there are slots: queue operations do
 //!       not allocate.
@@ -21,7 +21,7 @@ use super::gslab;
 use super::list::GList;
 use crate::queue::local::{self, LocalQueue};
 use crate::stack::LocalCache;
-use crate::sys::clock::NEVER;
+use crate::sys::clock::{NEVER, Nanos};
 use crate::sys::lock::SpinLock;
 use crate::timer::TimerHeap;
 
@@ -51,13 +51,31 @@ pub(crate) struct P {
     owned: UnsafeCell<Owned>,
     /// Scheduling rounds; the owner writes, the watchdog reads.
     pub(crate) tick: AtomicU32,
+    /// How many of them were errands on a loan; the owner writes.
+    errands: AtomicU32,
+    /// How many turns ended without a round.
+    ends: AtomicU32,
+    /// The id of the M that this P is borrowed from, or [`NOBODY`] (`loan`).
+    pub(crate) lender: AtomicU32,
+    /// The turn that was seen last, and when it was seen first, in microseconds.
+    seen: AtomicU64,
+    /// When those that computed here will have been paid for what urgent ones used (`loan`).
+    pub(crate) debt_until: AtomicU64,
+    /// When the loan began; the taker and the owner write.
+    pub(crate) lent_at: AtomicU64,
+    /// Whether the next round takes from the global queue first, because a goroutine has used up its
+    /// slice; every other of those does so (owner).
+    pub(crate) global_first: Cell<bool>,
+    alternate: Cell<bool>,
+    /// Urgent goroutines picked since an ordinary one was (owner).
+    pub(crate) urgent_run: Cell<u32>,
     /// Stacks bound on this P less stacks given back on it; only the sum over all Ps means
     /// something. The owner writes.
     pub(crate) stacks_held: AtomicI64,
     /// Cycle counter at the last look at timers and network (owner).
     pub(crate) looked: Cell<u64>,
     /// The G to run next, made ready by the one that runs: hot caches, shared slice. The owner
-    /// sets it, anybody may take it.
+    /// sets it, anybody may take it, or fill it if it is empty.
     next: CachePadded<AtomicPtr<G>>,
     /// Bits of Gs. The owner fills it; anybody may steal.
     queue: CachePadded<LocalQueue>,
@@ -93,6 +111,15 @@ impl P {
             id,
             owned: UnsafeCell::new(owned),
             tick: AtomicU32::new(0),
+            errands: AtomicU32::new(0),
+            ends: AtomicU32::new(0),
+            lender: AtomicU32::new(NOBODY),
+            seen: AtomicU64::new(0),
+            debt_until: AtomicU64::new(0),
+            lent_at: AtomicU64::new(0),
+            global_first: Cell::new(false),
+            alternate: Cell::new(false),
+            urgent_run: Cell::new(0),
             stacks_held: AtomicI64::new(0),
             looked: Cell::new(0),
             next: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
@@ -127,6 +154,70 @@ impl P {
     /// Whether the next slot is taken. A hint to anybody but the owner.
     pub(crate) fn has_next(&self) -> bool {
         !self.next.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Puts `g` into the next slot if that is empty; else returns it. Anybody.
+    pub(crate) fn offer_next(&self, g: GRef) -> Result<(), GRef> {
+        let (ok, err) = (Ordering::AcqRel, Ordering::Relaxed); // E1
+        self.next.compare_exchange(ptr::null_mut(), g.as_ptr(), ok, err).map(drop).map_err(|_| g)
+    }
+
+    /// A slice is over: every other time the global queue has the next turn. Owner only.
+    pub(crate) fn end_slice(&self) {
+        self.alternate.set(!self.alternate.get());
+        self.global_first.set(self.alternate.get());
+    }
+
+    /// Counts a round, and returns the number. Owner only.
+    #[inline]
+    pub(crate) fn count_round(&self) -> u32 {
+        let tick = self.tick.load(Ordering::Relaxed).wrapping_add(1); // only the owner writes
+        self.tick.store(tick, Ordering::Relaxed);
+        tick
+    }
+
+    /// Counts a round on a loan, after it was counted as a round: the turn stays the same. Owner only.
+    pub(crate) fn count_errand(&self) {
+        let errands = self.errands.load(Ordering::Relaxed).wrapping_add(1);
+        self.errands.store(errands, Ordering::Relaxed); // only the owner writes
+    }
+
+    /// Whoever runs here next begins a turn, though no round ends: the P changes hands. The owner, or
+    /// with the `Taker`.
+    pub(crate) fn end_turn(&self) {
+        self.ends.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The turn: it lasts while the same goroutine has this P, errands for others aside.
+    pub(crate) fn turn(&self) -> u32 {
+        let errands = self.errands.load(Ordering::Relaxed); // an observation
+        let ends = self.ends.load(Ordering::Relaxed);
+        self.tick.load(Ordering::Relaxed).wrapping_sub(errands).wrapping_add(ends)
+    }
+
+    /// For how long, to the microsecond, the turn is known to have lasted. From anywhere: what the
+    /// first one sees of a turn the others know.
+    pub(crate) fn stands_for(&self, now: Nanos) -> Nanos {
+        let turn = self.turn();
+        let micros = (now / 1_000) as u32; // wraps after an hour: then a turn seems young again
+        let seen = self.seen.load(Ordering::Relaxed);
+        if (seen >> 32) as u32 == turn {
+            return u64::from(micros.wrapping_sub(seen as u32)) * 1_000;
+        }
+        self.begin_turn(now); // as far as anybody knows
+        0
+    }
+
+    /// A turn begins now. The owner, or who is about to make somebody that.
+    pub(crate) fn begin_turn(&self, now: Nanos) {
+        let micros = (now / 1_000) as u32; // wraps, see `stands_for`
+        self.seen.store(u64::from(self.turn()) << 32 | u64::from(micros), Ordering::Relaxed);
+    }
+
+    /// Whether its owner has it on loan.
+    #[inline]
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lender.load(Ordering::Relaxed) != NOBODY // ended by the lender, it says so a little late
     }
 
     /// Takes the next slot's G. Anybody.

@@ -173,16 +173,6 @@ pub(crate) fn is_asked() -> bool {
 /// Lets the other goroutines of this P run; returns at once if there are none.
 #[inline]
 pub(crate) fn yield_now() {
-    yield_by(ready::push_yielding);
-}
-
-/// As [`yield_now`], for one whose slice is over.
-pub(crate) fn slice_is_over() {
-    yield_by(ready::push_expired);
-}
-
-#[inline]
-fn yield_by(push: fn(&'static P, GRef)) {
     let _section = Section::enter_if_outside(); // PA4
     let Some(m) = m::current() else {
         std::thread::yield_now();
@@ -194,17 +184,38 @@ fn yield_by(push: fn(&'static P, GRef)) {
     }
     g.set_status(GStatus::Runnable);
     if tied_to(m) {
-        // PA3, LO1: the others run while this M waits for its turn.
-        idle::handoff_p(m);
-        idle::regain_p(m, g);
-        g.set_status(GStatus::Running);
-        return;
+        return let_others_run(m, g);
     }
     leave(m, p, g, move || {
         let p = m::current().and_then(M::p).expect("commits run on an M with a P");
         // Frees a P and queues a G: nobody needs to be woken for it.
-        push(p, g);
+        ready::push_yielding(p, g);
     });
+}
+
+/// As [`yield_now`], for a goroutine that has used up its slice: behind everybody else, whatever P they
+/// are on.
+pub(crate) fn slice_is_over() {
+    let _section = Section::enter_if_outside(); // PA4
+    let Some(m) = m::current() else { return };
+    let (g, p) = here(m);
+    if pick::nobody_else(m, p) {
+        return;
+    }
+    g.set_status(GStatus::Runnable);
+    if tied_to(m) {
+        return let_others_run(m, g);
+    }
+    pick::end_slice(p);
+    switch(m, None, g, move || ready::push_expired(g));
+}
+
+/// PA3, LO1: the others run while this M waits for its turn.
+#[cold]
+fn let_others_run(m: &'static M, g: GRef) {
+    idle::handoff_p(m);
+    idle::regain_p(m, g);
+    g.set_status(GStatus::Running);
 }
 
 /// Parks the caller until `deadline`; with NEVER, for good.

@@ -6,6 +6,8 @@
 //!        the local queue before the next slot: neither a full local queue nor two Gs that wake
 //!        each other through the next slot can keep the others out for longer.
 //!   PK2  While timers or network waiters exist, a round at least every `LOOK_CYCLES` is g0's too.
+//!   PK3  So is one while somebody urgent waits. Urgent ones come before all others, but of
+//!        `URGENT_RUN + 1` goroutines that a P takes one is another, if there are others.
 
 use super::g::{GRef, LIGHT};
 use super::global::SCHED;
@@ -21,12 +23,28 @@ pub(crate) const FAIR_TICKS: u32 = 61;
 /// Some 50 us at 2 to 3 GHz: how long timers and the network may go unlooked-at.
 const LOOK_CYCLES: u64 = 128 * 1024;
 
-/// Counts a round; true if it is one that g0 must take (PK1, PK2, or this P retires).
+/// PK3.
+const URGENT_RUN: u32 = 8;
+
+/// Counts a round; true if it is one that g0 must take (PK1, PK2, PK3, this P retires or is lent).
 #[inline]
 fn g0_round(p: &'static P) -> bool {
-    let tick = p.tick.load(Ordering::Relaxed).wrapping_add(1); // only the owner writes
-    p.tick.store(tick, Ordering::Relaxed);
-    tick.is_multiple_of(FAIR_TICKS) || p.id >= SCHED.procs() || look_due(p)
+    let tick = p.count_round();
+    if p.is_lent() {
+        p.count_errand(); // LN2 of `loan`
+        return true;
+    }
+    tick.is_multiple_of(FAIR_TICKS)
+        || !SCHED.urgent().is_empty()
+        || p.id >= SCHED.procs()
+        || look_due(p)
+}
+
+/// A goroutine has used up its slice: g0 takes the next round.
+pub(crate) fn end_slice(p: &'static P) {
+    g0_round(p);
+    p.end_slice();
+    p.begin_turn(clock::now());
 }
 
 /// Whether timers and network should be looked at now (PK2).
@@ -72,10 +90,22 @@ pub(crate) fn heir(m: &'static M, p: &'static P, class: usize, light: bool) -> O
 pub(crate) fn nobody_else(m: &'static M, p: &'static P) -> bool {
     !p.has_work()
         && !m.home.has_mail()
-        && SCHED.injector().is_empty()
+        && SCHED.nothing_global()
         && p.id < SCHED.procs()
         && !look_due(p)
         && !SCHED.anybody_wants_p()
+}
+
+/// One of the urgent ones, if it is their turn (PK3).
+#[inline]
+pub(crate) fn urgent(p: &'static P) -> Option<GRef> {
+    let run = p.urgent_run.get();
+    if SCHED.urgent().is_empty() || run >= URGENT_RUN {
+        p.urgent_run.set(0);
+        return None;
+    }
+    p.urgent_run.set(run + 1);
+    SCHED.urgent().take(1).pop()
 }
 
 /// The next slot's G, else the head of the local queue.

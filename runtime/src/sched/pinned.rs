@@ -102,7 +102,7 @@ pub(super) fn give_p_away(m: &'static M) -> bool {
         let mut state = SCHED.lock();
         let Some(needy) = state.pop_wanting() else { return false };
         // Past the fair round, or the next M would pass the P on as well without running anything.
-        p.tick.store(p.tick.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        p.count_round();
         m.set_p(None);
         needy.give_p(p);
     }

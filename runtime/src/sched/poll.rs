@@ -15,7 +15,7 @@ use std::os::fd::RawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use gusty_netpoll::{Deadline, Poller, Sink, Source};
+use gusty_netpoll::{Deadline, PollOutcome, Poller, Sink, Source};
 
 use super::claim::{FIRST_TOKEN, Wait};
 use super::fatal;
@@ -84,7 +84,7 @@ pub(crate) fn has_waiters() -> bool {
 
 /// Takes what is ready without blocking, unless somebody else is polling.
 pub(crate) fn now(out: &mut GList) {
-    if let Some(poller) = POLLER.get().filter(|poller| poller.waiters() != 0) {
+    if let Some(poller) = POLLER.get().filter(|poller| poller.waiters() != 0 && !is_manned()) {
         poll(poller, Deadline::Now, out);
     }
 }
@@ -99,11 +99,16 @@ pub(crate) fn last() -> Nanos {
     LAST.load(Ordering::Relaxed) // an estimate for the watchdog
 }
 
-fn poll(poller: &Poller, deadline: Deadline, out: &mut GList) {
+/// False if somebody else is polling.
+fn poll(poller: &Poller, deadline: Deadline, out: &mut GList) -> bool {
     LAST.store(clock::now(), Ordering::Relaxed); // an estimate for the watchdog
-    metrics::POLLS.add();
-    if let Err(error) = poller.poll(deadline, &mut Claimed(out)) {
-        fatal::fatal(format_args!("the network poller failed: {error}"));
+    match poller.poll(deadline, &mut Claimed(out)) {
+        Ok(PollOutcome::Busy) => false,
+        Ok(PollOutcome::Done { .. }) => {
+            metrics::POLLS.add();
+            true
+        }
+        Err(error) => fatal::fatal(format_args!("the network poller failed: {error}")),
     }
 }
 
@@ -126,7 +131,9 @@ impl Turn {
     pub(crate) fn wait(self, until: Nanos, out: &mut GList) {
         SCHED.poll_until.store(until, Ordering::Relaxed); // E2: whoever reads NEVER breaks as well
         let deadline = if until == NEVER { Deadline::Never } else { Deadline::At(until) };
-        poll(poller(), deadline, out);
+        while !poll(poller(), deadline, out) {
+            std::thread::yield_now(); // somebody else looks, and is perhaps off its CPU
+        }
         SCHED.poll_until.store(0, Ordering::Relaxed); // PO2; a late break only costs an empty poll
         TURN.store(false, Ordering::Release); // partner: `begin_blocking`
     }
@@ -146,6 +153,18 @@ pub(crate) fn break_now() {
         // Failing to write to our own eventfd means that it is gone.
         fatal::fatal(format_args!("cannot break the network poll: {error}"));
     }
+}
+
+/// Whether somebody waits for the network or a timer, or has been woken by them, and nobody blocks in
+/// the poller.
+pub(crate) fn wants_somebody() -> bool {
+    !is_manned() && (has_waiters() || timers_wait() || !SCHED.urgent().is_empty())
+}
+
+/// Whether any P has a timer.
+fn timers_wait() -> bool {
+    let p = |i| SCHED.p(i).timer_when.load(Ordering::Acquire); // partner: `timers::publish`
+    (0..SCHED.made()).any(|i| p(i) != NEVER)
 }
 
 /// Whether an M blocks in the poller, or is about to.

@@ -1,6 +1,6 @@
 //! Job: stopping a goroutine in the middle of code that does not call the runtime.
 //! Layer: L2 (sched)
-//! Not here: when (`stalled`), whom beyond the bound (`astray`), the kick (`sys::kick`), the detour
+//! Not here: when (`gusty_sysmon`), whom beyond the bound (`astray`), the kick (`sys::kick`), the detour
 //!   (`arch`), which code is the program's own (`sys::text`).
 //! Invariants
 //!   PV1  A goroutine is stopped in place only if it has thread-locals of its own, outside of every
@@ -36,15 +36,16 @@
 //! The goroutines that stay on this M (`pinned`) wait with it.
 //! Source: Go's asynchronous preemption, for the first way.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
 
 use libc::ucontext_t;
 
 use super::g::{GRef, GStatus};
 use super::m::{self, M};
-use super::{idle, metrics, own};
+use super::{idle, loan, metrics, own};
 use crate::arch;
 use crate::sys::clock::Nanos;
+use crate::sys::hold::Notice;
 use crate::sys::kick::{Kick, Rung};
 use crate::sys::section::Section;
 use crate::sys::{kick, mask, section, text};
@@ -161,13 +162,21 @@ fn try_again(m: &'static M, kick: &Kick) -> bool {
     true
 }
 
-/// PV3, PV4: waits until this M has a P again.
+/// PV3, PV4: waits until this M has a P again, unless it was given back the one that it had.
 fn wait(m: &'static M, g: GRef) {
-    metrics::STOPS.add();
     // SAFETY: the interrupted code is outside, and goes on outside; on this thread, to which the handler
     // belongs. There is nothing to notice that is not noticed here.
     unsafe { section::set_depth(1) };
-    regain(m, g, false);
+    compiler_fence(Ordering::SeqCst); // E1 of `sys::hold`
+    match m.hold.notice() {
+        Notice::Lost => {
+            metrics::STOPS.add();
+            loan::noticed(m);
+            regain(m, g, false);
+        }
+        Notice::Held { asked: true } => m.hold.ask(), // as before
+        Notice::Held { asked: false } => {}
+    }
     // SAFETY: as above.
     unsafe { section::set_depth(0) };
 }

@@ -13,6 +13,7 @@ use super::global::SCHED;
 use super::idle;
 use super::list::GList;
 use super::m;
+use super::metrics;
 use super::p::{P, QUEUE_MAX};
 use super::pinned;
 use crate::sys::section::Section;
@@ -71,7 +72,11 @@ pub(crate) fn make_next_inside(g: GRef) {
             if let Some(old) = displaced {
                 // Published by a plain store after the barrier. A searcher that retires at this
                 // moment sees `g` in the next slot, at least, and searches on (SR1).
-                push_local(p, old);
+                if p.is_lent() {
+                    push_urgent(old); // or it would wait for the end of the lender's turn
+                } else {
+                    push_local(p, old);
+                }
             }
             idle::wake_p_after_rmw();
         }
@@ -106,16 +111,6 @@ pub(crate) fn push_local(p: &'static P, g: GRef) {
     unsafe { p.push(g) };
 }
 
-/// Queues a G whose slice is over: behind those in the global queue, too, as Go does. At the local tail
-/// it would keep that queue out for 61 slices, which are not short like the rounds of those that park.
-pub(crate) fn push_expired(p: &'static P, g: GRef) {
-    if SCHED.injector().is_empty() && !migrating() && pinned::of(g).is_none() {
-        push_local(p, g);
-    } else {
-        push_global(g);
-    }
-}
-
 /// Queues a G that yields: behind the others of this P, or, if there are none, behind those in the
 /// global queue, which it would otherwise keep out; behind those too if they are many, or a G that
 /// spawns and yields would stay ahead of what it spawned.
@@ -130,15 +125,68 @@ pub(crate) fn push_yielding(p: &'static P, g: GRef) {
     }
 }
 
+/// Queues a G that has used up its slice: behind all others, so that those that compute take turns
+/// whatever P they are on. Wakes nobody.
+pub(crate) fn push_expired(g: GRef) {
+    if pinned::of(g).is_some() {
+        return push_global(g);
+    }
+    SCHED.injector().push(g);
+}
+
 /// Makes a list of parked Gs runnable, for a caller that goes on with something else.
 pub(crate) fn ready_list(list: &mut GList) {
     spread(list, false);
 }
 
-/// Makes a list of parked Gs runnable, for an M that looks for work: it runs one of them itself, so
-/// a single one wakes nobody.
+/// Makes a list of Gs runnable that the network or a timer has woken, for an M that looks for work: it
+/// runs one of them itself, so a single one wakes nobody.
 pub(crate) fn ready_found(list: &mut GList) {
     spread(list, true);
+}
+
+/// As [`ready_found`], but they are not to wait behind others: for one whose P has a queue, or who has
+/// none.
+pub(crate) fn ready_urgent(list: &mut GList) {
+    let _section = Section::enter_if_outside(); // RD3
+    let mut mine = m::current().is_some_and(|m| m.p().is_some());
+    while let Some(g) = list.pop() {
+        if g.kind() != GKind::Goroutine {
+            g.note.wake();
+            continue;
+        }
+        g.set_status(GStatus::Runnable);
+        if let Some(m) = pinned::of(g) {
+            pinned::push(g, m);
+            continue;
+        }
+        metrics::URGENT.add();
+        SCHED.urgent().push(g);
+        if !std::mem::take(&mut mine) {
+            idle::wake_p();
+        }
+    }
+}
+
+/// Queues a runnable G among the urgent ones. Wakes nobody: the caller goes on to borrow a P.
+pub(crate) fn push_urgent(g: GRef) {
+    if let Some(m) = pinned::of(g) {
+        return pinned::push(g, m);
+    }
+    SCHED.urgent().push(g);
+}
+
+/// Queues a G that came back without its P: as the next of `front`, if it may go on there and nobody
+/// else is next.
+pub(crate) fn push_returned(front: Option<&'static P>, g: GRef) {
+    let placed = match front {
+        Some(p) if pinned::of(g).is_none() && !migrating() => p.offer_next(g),
+        _ => Err(g),
+    };
+    match placed {
+        Ok(()) => idle::wake_p(),
+        Err(g) => push_global(g),
+    }
 }
 
 fn spread(list: &mut GList, runs_one: bool) {

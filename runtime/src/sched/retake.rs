@@ -1,51 +1,76 @@
-//! Job: taking the P from an M that has been in user code, or blocked below it, for too long.
+//! Job: the P of an M that computes for too long, or is blocked, goes to somebody who waits for it.
 //! Layer: L2 (sched)
-//! Not here: when (`stalled`, `monitor`), the word and its proof (`sys::hold`), what the M does when
-//!   it notices (`comeback`).
-//! Invariants
-//!   RT1  Only the watchdog takes, so there is one taker. It takes only what an asymmetric fence has
-//!        shown to be out of use: the M's goroutine is in no section, and the M still has this P.
-//!   RT2  Without `membarrier` nothing is taken.
+//! Not here: when (`gusty_sysmon`, `monitor`), how many may be without one (`astray`), the taking
+//!   (`taker`), Ps that are only borrowed (`loan`).
+//!
+//! All for the watchdog. An M is kicked only by who has the `Taker`: so it is still the one meant.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use super::idle;
-use super::m;
-use super::metrics;
-use super::p::{P, SOMEBODY};
-use crate::sys::membarrier;
+use super::global::SCHED;
+use super::m::{self, M};
+use super::p::P;
+use super::taker::{From, Taker};
+use super::{idle, loan, preempt};
+use crate::sys::clock::Nanos;
 
-/// RT2.
-static POSSIBLE: AtomicBool = AtomicBool::new(false);
+/// How long a goroutine whose P was taken while it blocked may compute before it is stopped.
+const RETURN_NS: Nanos = 100_000;
 
-/// Once, before the first scheduler thread.
-pub(crate) fn init() {
-    POSSIBLE.store(membarrier::register(), Ordering::Relaxed); // published with the start
+/// To whom a P goes that is taken from a goroutine which computes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Heir {
+    /// Whoever has use for it.
+    Anybody,
+    /// An M that waits for a P with its goroutine.
+    Wanting,
 }
 
-/// Takes `p` from its M, if that is in user code, and passes it on. False if the M was in the
-/// runtime: it is asked to let others run instead. For the watchdog (RT1).
-pub(super) fn retake(p: &'static P) -> bool {
-    let taken = take(p);
-    if taken {
+/// Takes `p` from its M, which is blocked, and passes it on. If the M was in the runtime it is asked
+/// to let others run instead.
+pub(super) fn from_blocked(p: &'static P) {
+    let Some(taker) = Taker::try_new() else { return };
+    let Some(m) = taker.take(p, From::Blocked) else { return };
+    preempt::stop_after(m, RETURN_NS);
+    let back = p.is_lent() && loan::return_with(&taker, p);
+    drop(taker);
+    if !back {
         idle::pass_on(p);
     }
-    taken
 }
 
-/// As [`retake`] for a caller who gives the P to somebody.
-pub(super) fn take(p: &'static P) -> bool {
-    let Some(m) = m::get(p.m_id.load(Ordering::Relaxed)) else { return false };
-    if !POSSIBLE.load(Ordering::Relaxed) || !m.hold.begin() {
-        return false; // RT2
+/// Takes `p` from its M, which computes, stops that, and passes the P on. `None` if the M was in the
+/// runtime: it is asked to let others run instead; or if the P is on loan.
+pub(super) fn from_running(p: &'static P, heir: Heir) -> Option<&'static M> {
+    let taker = Taker::try_new()?;
+    if p.is_lent() {
+        return None;
     }
-    let outside = m.is_outside(membarrier::heavy) && m.p().is_some_and(|its| its.id == p.id);
-    if !m.hold.finish(outside) {
-        return false;
+    let m = taker.take(p, From::Running)?;
+    preempt::stop(m);
+    drop(taker);
+    let needy = if heir == Heir::Wanting { SCHED.lock().pop_wanting() } else { None };
+    match needy {
+        Some(needy) => needy.give_p(p),
+        None => idle::pass_on(p),
     }
-    p.m_id.store(SOMEBODY, Ordering::Relaxed); // ours now (HD1 of `sys::hold`)
-    // Its next goroutine begins another round.
-    p.tick.store(p.tick.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    metrics::RETAKES.add();
-    true
+    Some(m)
+}
+
+/// Asks the goroutine on `p` to let others run, and stops it if it does not hear.
+pub(super) fn ask(p: &'static P) {
+    let Some(_taker) = Taker::try_new() else { return };
+    let m = m::get(p.m_id.load(Ordering::Relaxed));
+    if let Some(m) = m.filter(|_| !p.is_lent()) {
+        preempt::preempt(m); // not an errand, which has just begun
+    }
+}
+
+/// A loan takes too long: the lender is stopped, and waits for a P like others. Returned if it computes
+/// on without one.
+pub(super) fn recall(p: &'static P) -> Option<&'static M> {
+    let _taker = Taker::try_new()?;
+    let m = loan::forget(p)?;
+    preempt::stop(m);
+    Some(m)
 }

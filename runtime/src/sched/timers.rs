@@ -26,7 +26,7 @@ use super::global::SCHED;
 use super::list::GList;
 use super::m::{self, M};
 use super::p::P;
-use super::poll;
+use super::{poll, watch};
 use crate::sys::clock::{NEVER, Nanos};
 use crate::sys::errno::Errno;
 use crate::sys::lock::SpinGuard;
@@ -113,8 +113,13 @@ impl<'a> Timed<'a> {
         }
         // Even if this M is about to look for itself: it may find a goroutine, which may compute.
         poll::break_if_later(when); // E2
-        let idle = |m: &M| m.cur().is_none() && !p.has_work();
-        poll::is_manned() || m.is_some_and(idle)
+        // Who goes on with a goroutine does not look for long, perhaps: the watchdog must know.
+        let idle = |m: &M| m.cur().is_none() && !p.has_work() && !p.is_lent();
+        let seen = poll::is_manned() || m.is_some_and(idle) && SCHED.nothing_global();
+        if !seen {
+            watch::hurry();
+        }
+        seen
     }
 
     /// Takes the deadline back; false if it has expired (or was never armed). Afterwards nobody

@@ -1,7 +1,9 @@
 //! Job: tests of the parent module.
 
-use super::{Action, Config, History, Proc, Rest, Snapshot, Verdict, decide};
-use Action::{PollNetwork, RunTimers, TrimStacks};
+mod procs;
+
+use super::{Action, Config, History, Probe, Proc, Rest, Snapshot, decide};
+use Action::{ManPoller, PollNetwork, RunTimers, TrimStacks};
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
@@ -12,7 +14,7 @@ const T: u64 = 100 * SEC;
 fn snapshot(at_ns: u64, running: &[bool]) -> Snapshot {
     let mut snapshot = Snapshot::with_capacity(running.len());
     for &running in running {
-        snapshot.push(Proc { tick: 0, running });
+        snapshot.push(Proc { running, ..Proc::default() });
     }
     Snapshot { at_ns, last_poll_ns: at_ns, ..snapshot }
 }
@@ -25,15 +27,49 @@ fn idle(at_ns: u64) -> Snapshot {
     snapshot(at_ns, &[false, false])
 }
 
-/// A history in which no trim is due.
-fn fresh(at_ns: u64) -> History {
-    History::new(at_ns)
+/// One of the Ps has been with the same goroutine for a while.
+fn hogged(at_ns: u64) -> Snapshot {
+    let mut snapshot = busy(at_ns);
+    snapshot.procs[1].stands_ns = 50 * US;
+    snapshot
 }
 
-fn round(history: &History, previous: &Snapshot, now: &Snapshot) -> (Vec<Action>, Verdict) {
-    let mut actions = Vec::new();
-    let verdict = decide(&Config::default(), history, previous, now, |action| actions.push(action));
-    (actions, verdict)
+/// One of the Ps is on loan.
+fn lent(at_ns: u64) -> Snapshot {
+    let mut snapshot = busy(at_ns);
+    snapshot.procs[1].lent_ns = Some(0);
+    snapshot
+}
+
+/// A history in which no trim is due.
+fn fresh(at_ns: u64) -> History {
+    History::new(at_ns, 4)
+}
+
+/// A probe that must not be asked.
+struct Never;
+
+impl Probe for Never {
+    fn cpu_ns(&self, _: usize) -> Option<u64> {
+        panic!("asked for a clock")
+    }
+
+    fn is_asleep(&self, _: usize) -> bool {
+        panic!("asked for a state")
+    }
+}
+
+/// What a round asks for, and what it returns.
+struct Outcome {
+    rest: Rest,
+    history: History,
+}
+
+fn round(history: &History, previous: &Snapshot, now: &Snapshot) -> (Vec<Action>, Outcome) {
+    let (mut actions, mut history) = (Vec::new(), history.clone());
+    let act = |action| actions.push(action);
+    let rest = decide(&Config::default(), &mut history, previous, now, &Never, act);
+    (actions, Outcome { rest, history })
 }
 
 /// One row of the table: a snapshot, what it asks for, and the nap after it in microseconds.
@@ -64,6 +100,19 @@ fn duties_and_naps() {
         Row("timer late, a P is idle", timer(T - SEC, one_idle()), &[RunTimers], 20),
         Row("timer late, all idle, no M", timer(T - SEC, idle(T)), &[RunTimers], 20),
         Row("timer never", timer(u64::MAX, busy(T)), &[], 20),
+        Row("hogged, waiters", waiting(hogged(T)), &[ManPoller], 20),
+        Row("hogged, a timer", timer(T + SEC, hogged(T)), &[ManPoller], 20),
+        Row("hogged, an urgent one", Snapshot { urgent: 1, ..hogged(T) }, &[ManPoller], 20),
+        Row("hogged, waiters, M in the poller", manned(waiting(hogged(T))), &[], 20),
+        Row(
+            "hogged, an urgent one, M in the poller",
+            manned(Snapshot { urgent: 1, ..hogged(T) }),
+            &[],
+            20,
+        ),
+        Row("hogged, nobody waits", hogged(T), &[], 20),
+        Row("lent, waiters", waiting(lent(T)), &[ManPoller], 20),
+        Row("not hogged for long, waiters", waiting(busy(T)), &[], 20),
         Row(
             "both at once",
             timer(T - SEC, waiting(polled(SEC, busy(T)))),
@@ -71,7 +120,7 @@ fn duties_and_naps() {
             20,
         ),
     ];
-    assert!(rows.len() >= 15);
+    assert!(rows.len() >= 25);
     for Row(name, now, expected, nap_us) in rows {
         let (actions, verdict) = round(&fresh(T), &busy(T - 20 * US), &now);
         assert_eq!(actions, expected, "{name}");
@@ -92,8 +141,8 @@ fn tired() -> History {
 fn a_nap_ends_when_a_duty_comes_due() {
     let previous = busy(T - 10 * MS);
     let nap = |now: Snapshot| match round(&tired(), &previous, &now) {
-        (actions, Verdict { rest: Rest::Nap(ns), .. }) if actions.is_empty() => ns,
-        other => panic!("{other:?}"),
+        (actions, Outcome { rest: Rest::Nap(ns), .. }) if actions.is_empty() => ns,
+        (actions, _) => panic!("{actions:?}"),
     };
     assert_eq!(nap(busy(T)), 10 * MS);
     let timer = |deadline| Snapshot { next_timer_ns: Some(deadline), ..busy(T) };
@@ -163,7 +212,7 @@ fn the_deep_sleep_needs_a_millisecond_of_idleness() {
     assert_eq!(rest(&history, busy(T - US), idle(T)), Rest::Nap(20 * US), "it was busy");
     let mut ran_meanwhile = Snapshot::with_capacity(2);
     for tick in [0, 1] {
-        ran_meanwhile.push(Proc { tick, running: false });
+        ran_meanwhile.push(Proc { tick, ..Proc::default() });
     }
     ran_meanwhile.at_ns = T;
     assert_eq!(rest(&history, idle(T - US), ran_meanwhile), Rest::Nap(20 * US), "a tick moved");
@@ -207,10 +256,10 @@ fn surplus_ps_are_counted_but_not_kept() {
     let mut snapshot = Snapshot::with_capacity(1);
     let room = snapshot.procs.capacity();
     for _ in 0..room + 3 {
-        snapshot.push(Proc { tick: 1, running: false });
+        snapshot.push(Proc { tick: 1, ..Proc::default() });
     }
     assert!(snapshot.all_idle());
-    snapshot.push(Proc { tick: 1, running: true });
+    snapshot.push(Proc { tick: 1, running: true, ..Proc::default() });
     assert!(!snapshot.all_idle() && !snapshot.all_busy());
     assert_eq!((snapshot.procs().len(), snapshot.procs.capacity()), (room, room));
     snapshot.clear();

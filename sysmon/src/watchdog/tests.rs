@@ -9,8 +9,8 @@ use std::{
     thread,
 };
 
-use super::{Attention, Host, Sysmon};
-use crate::policy::{Action, Config, Proc, Snapshot};
+use super::{Host, Sysmon};
+use crate::policy::{Action, Config, Probe, Proc, Snapshot};
 
 /// A scheduler with one P. Its clock advances by `step_ns` with each reading; what it is asked to
 /// do goes to a channel.
@@ -50,7 +50,7 @@ impl Host for Fake {
 
     fn snapshot(&self, out: &mut Snapshot) {
         let running = self.running.load(Ordering::Relaxed);
-        out.push(Proc { tick: 0, running });
+        out.push(Proc { running, ..Proc::default() });
         let like = self.like.lock().unwrap();
         out.net_waiters = like.net_waiters;
         out.last_poll_ns = like.last_poll_ns;
@@ -61,25 +61,29 @@ impl Host for Fake {
         }
     }
 
-    fn poll_network(&self) {
-        self.note(Action::PollNetwork);
-    }
-
-    fn run_timers(&self) {
-        self.note(Action::RunTimers);
+    fn act(&self, action: Action) {
+        if let Action::TrimStacks { keep } = action {
+            self.like.lock().unwrap().warm_stacks = keep;
+        }
+        self.note(action);
     }
 
     fn idle(&self, _: u64) -> u64 {
         u64::MAX
     }
 
-    fn attend(&self, _: u64) -> Attention {
-        Attention::default()
+    fn round(&self, _: u64) -> u64 {
+        u64::MAX
+    }
+}
+
+impl Probe for Fake {
+    fn cpu_ns(&self, _: usize) -> Option<u64> {
+        None
     }
 
-    fn trim_stacks(&self, keep: usize) {
-        self.like.lock().unwrap().warm_stacks = keep;
-        self.note(Action::TrimStacks { keep });
+    fn is_asleep(&self, _: usize) -> bool {
+        false
     }
 }
 
