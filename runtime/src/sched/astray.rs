@@ -3,10 +3,8 @@
 //! Layer: L2 (sched)
 //! Not here: taking (`retake`), stopping (`preempt`), whose slice is over (`gusty_sysmon`).
 //! Invariants
-//!   AS1  Of these Ms at most [`limit`] exist: `GUSTY_MAX_STOPPED`, or 4 * GOMAXPROCS but at least 16.
-//!        So the scheduler has at most GOMAXPROCS + that + 4 threads, beside those that block in calls.
 //!   AS2  At most [`RUNNING`] of them run without having been stopped yet; those that the kick does not
-//!        stop though they compute ("deaf": it is off, or somebody took the signal) count for AS1 only.
+//!        stop though they compute ("deaf": it is off, or somebody took the signal) count for the limit only.
 //!   AS3  At the limit a P is taken only to give it to one that waits, so their number stays the same. If
 //!        none waits, the goroutine keeps its P, is asked to let others run, and kicked once a look.
 //!
@@ -15,34 +13,24 @@
 //! allows have turns on the P's; others that have not begun have to wait until one of them ends, calls
 //! the runtime, or is seen in a place where it can be stopped.
 //!
-//! An M that has lent its P is no such M until the loan is recalled; so no more Ps are lent than may be
-//! recalled at once.
-//!
 //! The list is the watchdog's own; whether an M is still astray is seen by its `hold`. One that has
 //! fallen asleep in the kernel meanwhile is forgotten, as if it had lost its P there. It does not
 //! allocate (MO2 of `monitor`).
-
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::global::SCHED;
 use super::m::{Astray, M};
 use super::p::P;
 use super::preempt;
 use super::retake::{self, Heir};
+use super::stopped::{limit, set_count};
 use crate::config;
 use crate::sys::clock::Nanos;
 use crate::sys::cpu::{Activity, ThreadClock, ThreadState};
 
 /// AS2.
 const RUNNING: usize = 2;
-/// The fewest that [`limit`] allows by default.
-const FEWEST: usize = 16;
-/// For each P, by default.
-const FOR_EACH_P: usize = 4;
 /// CPU time after which an M that runs on is deaf to kicks. A late kick comes within a tick (10 ms).
 const DEAF_NS: Nanos = 30_000_000;
-
-static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// One M.
 struct Entry {
@@ -54,22 +42,6 @@ struct Entry {
 
 /// See the module.
 pub(super) struct List(Vec<Entry>);
-
-/// AS1.
-fn limit() -> usize {
-    let by_procs = || (FOR_EACH_P * SCHED.procs() as usize).max(FEWEST);
-    config::settings().max_stopped.unwrap_or_else(by_procs)
-}
-
-/// Whether this many more may be (AS1); an observation.
-pub(super) fn is_room_for(more: usize) -> bool {
-    count() + more <= limit()
-}
-
-/// How many there were when the watchdog looked last.
-pub(super) fn count() -> usize {
-    COUNT.load(Ordering::Relaxed)
-}
 
 impl List {
     pub(super) fn new() -> List {
@@ -97,7 +69,7 @@ impl List {
         let known = self.0.iter().any(|entry| std::ptr::eq(entry.m, m));
         if !known && self.0.len() < self.0.capacity() {
             self.0.push(Entry { m, taken_at: clock, seen_at: clock });
-            COUNT.store(self.0.len(), Ordering::Relaxed);
+            set_count(self.0.len());
         }
     }
 
@@ -128,7 +100,7 @@ impl List {
                 true
             }
         });
-        COUNT.store(self.0.len(), Ordering::Relaxed);
+        set_count(self.0.len());
         running
     }
 }

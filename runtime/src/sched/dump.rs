@@ -11,7 +11,7 @@ use super::gslab;
 use super::line::Line;
 use super::m;
 use super::p::NOBODY;
-use super::{astray, metrics, threads, watch};
+use super::{metrics, stopped, threads, watch};
 use crate::sys::clock::Nanos;
 
 /// A line for each goroutine, and for each thread that waits as one. Names only if nobody runs: they
@@ -126,7 +126,7 @@ fn write_trace(
 /// What Go does not have: how many urgent goroutines are queued and how many Ms have lost their P while
 /// they computed, and what was done since the start.
 fn write_counters(out: &mut impl Write) -> fmt::Result {
-    write!(out, " urgentqueue={} astray={}", SCHED.urgent().len(), astray::count())?;
+    write!(out, " urgentqueue={} astray={}", SCHED.urgent().len(), stopped::count())?;
     [
         ("preemptions", &metrics::PREEMPTIONS),
         ("stops", &metrics::STOPS),

@@ -11,8 +11,7 @@
 //!   LN3  On each P urgent goroutines get at most half of the time, and a granularity on top: a loan
 //!        that lasts for t makes a debt of 2t from its begin, which time pays; nothing is lent while
 //!        the debt reaches further than a granularity into the future.
-//!   LN4  (AS1 of `astray`) Nothing is lent if those whose loans are recalled would be too many.
-//!   LN5  Nobody borrows from a goroutine that has had its P for less than `STANDS_NS`: where those are
+//!   LN4  Nobody borrows from a goroutine that has had its P for less than `STANDS_NS`: where those are
 //!        short, the Ps themselves look at the network and at the urgent ones as soon.
 //! Orderings
 //!   E1  borrow: lender.store; fence; hold.load  <->  comeback: hold LOST to GONE; fence; lender is
@@ -24,13 +23,13 @@ use super::global::SCHED;
 use super::m::{self, M};
 use super::metrics;
 use super::p::{NOBODY, P};
-use super::astray;
+use super::stopped;
 use super::taker::{self, From, Taker};
 use crate::config;
 use crate::sys::clock::{self, NEVER, Nanos};
 use crate::sys::shim::store_load_fence;
 
-/// LN5. As often as a P that is in the scheduler looks at the network (`pick`).
+/// LN4. As often as a P that is in the scheduler looks at the network (`pick`).
 const STANDS_NS: Nanos = 50_000;
 /// How often one who would give back asks for the `Taker` until it lets others have the CPU.
 const TRIES: u32 = 1_000;
@@ -77,8 +76,10 @@ fn take_one() -> Option<&'static P> {
 
 /// The P to borrow now.
 fn candidate(now: Nanos) -> Option<&'static P> {
+    // AS1 of `stopped`.
     let lent = ps().filter(|p| p.is_lent()).count();
-    let possible = granularity() != 0 && taker::is_possible() && astray::is_room_for(lent + 1);
+    let possible =
+        granularity() != 0 && taker::is_possible() && stopped::count() + lent < stopped::limit();
     let latest = now.saturating_add(granularity());
     let debts = ps().filter(|p| possible && may_lend(p, now)).map(|p| (debt(p, now, now), p));
     let (debt, p) = debts.min_by_key(|(debt, _)| *debt)?;
@@ -89,7 +90,7 @@ fn ps() -> impl Iterator<Item = &'static P> {
     (0..SCHED.made()).map(|i| SCHED.p(i)).filter(|p| p.id < SCHED.procs())
 }
 
-/// LN5, and it is not lent already.
+/// LN4, and it is not lent already.
 fn may_lend(p: &'static P, now: Nanos) -> bool {
     let stands = p.stands_for(now) >= STANDS_NS; // looked at in any case, so that it begins to stand
     stands && !p.is_lent() && m::get(p.m_id.load(Ordering::Relaxed)).is_some()

@@ -64,6 +64,7 @@ mod run;
 pub(crate) mod spawn;
 mod starved;
 mod steal;
+mod stopped;
 mod taker;
 pub(crate) mod threads;
 mod timers;

@@ -167,7 +167,7 @@ fn wait(m: &'static M, g: GRef) {
     // SAFETY: the interrupted code is outside, and goes on outside; on this thread, to which the handler
     // belongs. There is nothing to notice that is not noticed here.
     unsafe { section::set_depth(1) };
-    compiler_fence(Ordering::SeqCst); // E1 of `sys::hold`
+    compiler_fence(Ordering::SeqCst); // the depth before the look, HD3 of `sys::hold`
     match m.hold.notice() {
         Notice::Lost => {
             metrics::STOPS.add();

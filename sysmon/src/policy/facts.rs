@@ -9,6 +9,7 @@ pub struct Config {
     /// How long a goroutine may run while others wait; `None` is for ever.
     pub slice_ns: Option<u64>,
     /// How long a goroutine that was asked to stop is given until its P is taken while it runs on.
+    /// A slice if that is shorter.
     pub retake_after_ns: u64,
     /// How long a thread's CPU clock must stand still until the kernel is asked whether it sleeps.
     pub blocked_after_ns: u64,

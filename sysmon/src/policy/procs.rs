@@ -144,8 +144,8 @@ impl<P: Probe> Case<'_, P> {
             self.look_in(left);
             return None;
         }
-        let (proc, after) = (self.i, self.config.retake_after_ns);
-        self.look_in(after.min(slice));
+        let (proc, after) = (self.i, self.config.retake_after_ns.min(slice));
+        self.look_in(if after == 0 { WATCH_NS.min(slice) } else { after });
         match self.stall.asked_ns {
             None if after > 0 => {
                 self.stall.asked_ns = Some(self.at);
