@@ -74,6 +74,7 @@ impl Sysmon {
         let thread = thread::Builder::new().name("gusty-sysmon".into()).spawn(move || {
             block_signals();
             sharpen_timers();
+            shorten_slice();
             watchdog.run();
         })?;
         Ok(Sysmon { shared, thread: Some(thread) })
@@ -248,6 +249,29 @@ fn sharpen_timers() {
     let slack_ns: libc::c_ulong = 1;
     // SAFETY: takes an integer and concerns this thread only. Failing, it changes nothing.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack_ns) };
+}
+
+/// How long this thread runs before the kernel compares it with others that it delays.
+const SLICE_NS: u64 = 100_000;
+
+/// Asks the kernel to let this thread go first when it wakes: it has the same share of the processors as
+/// others, but in shorter slices, so it is not made to wait for the end of one of theirs (Linux 6.12; before
+/// that, nothing changes).
+fn shorten_slice() {
+    let mut attributes = MaybeUninit::<libc::sched_attr>::zeroed();
+    let size = size_of::<libc::sched_attr>() as libc::c_uint;
+    let (this, no_flags): (libc::pid_t, libc::c_uint) = (0, 0);
+    // SAFETY: the kernel fills in at most `size` bytes of a structure whose fields are integers; the
+    // second call gives them back, one of them changed, and concerns this thread only.
+    unsafe {
+        let filled = attributes.as_mut_ptr();
+        if libc::syscall(libc::SYS_sched_getattr, this, filled, size, no_flags) == 0
+            && (*filled).sched_policy == libc::SCHED_OTHER.cast_unsigned()
+        {
+            (*filled).sched_runtime = SLICE_NS;
+            libc::syscall(libc::SYS_sched_setattr, this, filled, no_flags);
+        }
+    }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -20,7 +20,6 @@
 use super::global::SCHED;
 use super::m::{Astray, M};
 use super::p::P;
-use super::preempt;
 use super::retake::{self, Heir};
 use super::stopped::{limit, set_count};
 use crate::config;
@@ -94,7 +93,7 @@ impl List {
                 }
                 let deaf = clock.saturating_sub(entry.taken_at) >= DEAF_NS;
                 if deaf {
-                    preempt::stop(entry.m); // the kick was lost, perhaps
+                    retake::kick_again(entry.m); // the kick was lost, perhaps
                 }
                 running += usize::from(!deaf);
                 true

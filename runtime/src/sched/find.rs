@@ -33,9 +33,8 @@ use crate::sys::shim::store_load_fence;
 pub(crate) fn find_runnable(m: &'static M) -> Option<GRef> {
     loop {
         let Some(p) = m.p() else {
-            if poll::wants_somebody() && loan::somebody_computes() {
-                block(m); // FR3
-            } else if !idle::stop_m(m) {
+            let wanted = poll::wants_somebody() && loan::somebody_computes(); // FR3
+            if !(wanted && block(m)) && !idle::stop_m(m) {
                 return None;
             }
             continue;
@@ -215,14 +214,14 @@ fn search_again(m: &'static M) -> bool {
 }
 
 /// Blocks in the poller (FR2) until an event or the earliest deadline, if nobody else does (if so,
-/// the one who does was told of an earlier deadline). Has a P afterwards, perhaps a borrowed one, or
-/// has passed on what it found.
-fn block(m: &'static M) {
+/// the one who does was told of an earlier deadline, and this returns false). Has a P afterwards,
+/// perhaps a borrowed one, or has passed on what it found.
+fn block(m: &'static M) -> bool {
     pinned::begin_poll(m);
     let Some(turn) = poll::begin_blocking() else {
         pinned::end_poll(m);
         poll::break_if_later(timers::earliest());
-        return;
+        return false;
     };
     let mut list = GList::new();
     // The deadline is read after `begin_blocking` has announced this M (E2).
@@ -235,10 +234,12 @@ fn block(m: &'static M) {
     }
     if idle::acquire_p(m) {
         // Nothing found: somebody added a timer, or wants the poll to be taken up anew.
-        return ready_found(&mut list);
+        ready_found(&mut list);
+        return true;
     }
     ready_urgent(&mut list);
     if !SCHED.urgent().is_empty() {
         loan::borrow(m);
     }
+    true
 }

@@ -204,19 +204,29 @@ pub(crate) fn stop_m(m: &'static M) -> bool {
     true
 }
 
-/// Has an M without a P block in the poller, if there is one to be had; without one, borrows a P for a
-/// new thread, which does it afterwards. For the watchdog.
+/// Has an M without a P block in the poller, if there is one to be had; else one is made. For that one
+/// a P is borrowed, so that it serves those who are urgent at once; not while an M waits for a P (ID4).
+/// For the watchdog.
 pub(crate) fn man_poller() {
-    let idle = SCHED.lock().pop_m();
-    match idle {
-        Some(m) => m.note.wake(),
-        None => {
-            if let Some(p) = loan::borrow_for_new() {
-                SCHED.lock().push_wanted(p, false);
-                threads::want();
-            }
-        }
+    let mut state = SCHED.lock();
+    if let Some(m) = state.pop_m() {
+        drop(state);
+        return m.note.wake();
     }
+    if SCHED.anybody_wants_p() {
+        state.spare = true;
+    } else {
+        drop(state);
+        let Some(p) = loan::borrow_for_new() else { return };
+        state = SCHED.lock();
+        if let Some(needy) = state.pop_wanting() {
+            drop(state);
+            return needy.give_p(p);
+        }
+        state.push_wanted(p, false);
+    }
+    drop(state);
+    threads::want();
 }
 
 /// Gives this M's P, with whatever is queued on it, to somebody else, because this M is about to

@@ -12,8 +12,8 @@
 //!       inlined anywhere.
 //!   M4  While a goroutine runs, `place` is the FS base that its section word is found by; on g0 it
 //!       is HOME. It changes before the G that was left is published (WH1 of `sys::whereabouts`).
-//!   M5  While the watchdog looks at an M (`LOOKING`), no scheduler thread ends: the word may be in
-//!       the thread's own block.
+//!   M5  While an M is looked at (`LOOKING`), by the one who has the `Taker`, no scheduler thread ends:
+//!       the word may be in the thread's own block.
 //! Orderings
 //!   E1  give_p: next_p.store(Release) + note.wake -> note.sleep + take_p: next_p.swap(Acquire)
 //!   E2  LOOKING.store; fence; place or tid.load  <->  vanish: place is HOME, tid.store(0);
@@ -276,7 +276,7 @@ impl M {
     }
 
     /// Executes `fence`, the heavy side of an asymmetric one, and tells whether a goroutine runs here
-    /// that is in no section. For the watchdog: may say no where yes would be true; a yes was true at
+    /// that is in no section. With the `Taker`: may say no where yes would be true; a yes was true at
     /// a moment after the fence.
     pub(crate) fn is_outside(&self, fence: impl FnOnce() -> bool) -> bool {
         LOOKING.store(true, Ordering::Relaxed); // E2
@@ -356,7 +356,7 @@ impl M {
     }
 
     /// Kicks the thread once it has computed for `after_ns` from now; not at all, if it `may_sleep`,
-    /// by a kick that would wake it (KI3). For the watchdog.
+    /// by a kick that would wake it (KI3). With the `Taker`.
     pub(crate) fn kick(&self, after_ns: Nanos, may_sleep: bool) {
         LOOKING.store(true, Ordering::Relaxed); // E2
         store_load_fence(); // E2

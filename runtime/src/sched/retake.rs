@@ -3,7 +3,8 @@
 //! Not here: when (`gusty_sysmon`, `monitor`), how many may be without one (`astray`), the taking
 //!   (`taker`), Ps that are only borrowed (`loan`).
 //!
-//! All for the watchdog. An M is kicked only by who has the `Taker`: so it is still the one meant.
+//! All for the watchdog. An M is looked at and kicked only by who has the `Taker`: so it is still the one
+//! meant, and one at a time does it (M5).
 
 use std::sync::atomic::Ordering;
 
@@ -63,6 +64,13 @@ pub(super) fn ask(p: &'static P) {
     let m = m::get(p.m_id.load(Ordering::Relaxed));
     if let Some(m) = m.filter(|_| !p.is_lent()) {
         preempt::preempt(m); // not an errand, which has just begun
+    }
+}
+
+/// Stops `m`, which computes without a P, once more.
+pub(super) fn kick_again(m: &'static M) {
+    if let Some(_taker) = Taker::try_new() {
+        preempt::stop(m);
     }
 }
 
