@@ -34,7 +34,8 @@ pub(crate) fn find_runnable(m: &'static M) -> Option<GRef> {
     loop {
         let Some(p) = m.p() else {
             let wanted = poll::wants_somebody() && loan::somebody_computes(); // FR3
-            if !(wanted && block(m)) && !idle::stop_m(m) {
+            let stays = wanted && block(m) || idle::stop_m(m);
+            if !stays {
                 return None;
             }
             continue;
