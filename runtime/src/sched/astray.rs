@@ -3,8 +3,10 @@
 //! Layer: L2 (sched)
 //! Not here: taking (`retake`), stopping (`preempt`), whose slice is over (`stalled`).
 //! Invariants
-//!   AS1  Of these Ms at most [`limit`] exist: `GUSTY_MAX_STOPPED`, or 4 * GOMAXPROCS but at least 16.
-//!        So the scheduler has at most GOMAXPROCS + that + 4 threads, beside those that block in calls.
+//!   AS1  A P is taken from one that computes only while fewer than [`limit`] of these Ms exist:
+//!        `GUSTY_MAX_STOPPED`, or 4 * GOMAXPROCS but at least 16. So the scheduler has at most
+//!        GOMAXPROCS + that + 4 threads, beside those that block in calls. Whoever waits counts, also
+//!        one that lost its P while it blocked.
 //!   AS2  At most [`RUNNING`] of them run without having been stopped yet; those that the kick does not
 //!        stop though they compute ("deaf": it is off, or somebody took the signal) count for AS1 only.
 //!   AS3  At the limit a P is taken only to give it to one that waits, so their number stays the same. If
@@ -16,8 +18,11 @@
 //! the runtime, or is seen in a place where it can be stopped.
 //!
 //! The list is the watchdog's own; whether an M is still astray is seen by its `hold`. One that has
-//! fallen asleep in the kernel meanwhile is forgotten, as if it had lost its P there. It does not
-//! allocate (MO2 of `monitor`).
+//! fallen asleep in the kernel meanwhile, outside of sections, is forgotten, as if it had lost its P
+//! there. (In a section it is on its way to wait for a P, and sleeps for the scheduler's lock.) Those
+//! that wait count themselves. Nothing here allocates (MO2 of `monitor`).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::global::SCHED;
 use super::m::{Astray, M};
@@ -26,6 +31,7 @@ use super::{idle, preempt, retake};
 use crate::config;
 use crate::sys::clock::Nanos;
 use crate::sys::cpu::{Activity, ThreadClock, ThreadState};
+use crate::sys::shim::store_load_fence;
 
 /// AS2.
 const RUNNING: usize = 2;
@@ -36,12 +42,38 @@ const FOR_EACH_P: usize = 4;
 /// CPU time after which an M that runs on is deaf to kicks. A late kick comes within a tick (10 ms).
 const DEAF_NS: Nanos = 30_000_000;
 
+/// Ms that wait for a P with the goroutine that they hold.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// The calling M counts as one that waits, for the life of this value. Async-signal-safe.
+pub(super) struct Waiting(());
+
+impl Waiting {
+    pub(super) fn begin() -> Waiting {
+        WAITING.fetch_add(1, Ordering::Relaxed); // a counter
+        Waiting(())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, Ordering::Relaxed); // a counter
+    }
+}
+
 /// One M.
 struct Entry {
     m: &'static M,
     /// Its CPU clock when its P was taken, and at the last look.
     taken_at: Nanos,
     seen_at: Nanos,
+}
+
+/// How many there are (AS1; one that begins to wait may be counted twice for a moment), and how many of
+/// them run and are not deaf (AS2).
+struct Seen {
+    all: usize,
+    fresh: usize,
 }
 
 /// See the module.
@@ -61,9 +93,9 @@ impl List {
     /// The goroutine that `m` runs on `p` has used up its slice while others wait: lets them have the P,
     /// and stops it. True if the P was taken.
     pub(super) fn slice_is_over(&mut self, p: &'static P, m: &'static M) -> bool {
-        let running = self.look();
-        let taken = if self.0.len() < limit() {
-            running < RUNNING && retake::retake(p)
+        let Seen { all, fresh } = self.look();
+        let taken = if all < limit() {
+            fresh < RUNNING && retake::retake(p)
         } else {
             SCHED.anybody_wants_p() && swap(p) // AS3
         };
@@ -80,28 +112,38 @@ impl List {
         true
     }
 
-    /// Forgets those that are not astray any more; how many run and are not deaf.
-    fn look(&mut self) -> usize {
-        let mut running = 0;
+    /// Forgets those that are not astray any more.
+    fn look(&mut self) -> Seen {
+        let (mut running, mut fresh) = (0, 0);
         self.0.retain_mut(|entry| match entry.m.astray() {
             None => false,
             Some(Astray::Waits) => true,
             Some(Astray::Runs) => {
                 let Some(clock) = ThreadClock::of(entry.m.tid()).now() else { return false };
                 let stands = std::mem::replace(&mut entry.seen_at, clock) == clock;
-                if stands && ThreadState::of(entry.m.tid()).now() == Activity::Asleep {
+                if stands && blocks(entry.m) {
                     return false;
                 }
                 let deaf = clock.saturating_sub(entry.taken_at) >= DEAF_NS;
                 if deaf {
                     preempt::stop(entry.m); // the kick was lost, perhaps
                 }
-                running += usize::from(!deaf);
+                running += 1;
+                fresh += usize::from(!deaf);
                 true
             }
         });
-        running
+        Seen { all: running + WAITING.load(Ordering::Relaxed), fresh }
     }
+}
+
+/// Whether `m`, whose CPU clock stands, is blocked in a call or a page fault; an observation.
+fn blocks(m: &M) -> bool {
+    let fence = || {
+        store_load_fence(); // E2 of `m`; the count need not be exact
+        true
+    };
+    ThreadState::of(m.tid()).now() == Activity::Asleep && m.is_outside(fence)
 }
 
 /// Takes `p` from its M for one that waits for a P.

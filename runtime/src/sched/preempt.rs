@@ -42,7 +42,7 @@ use libc::ucontext_t;
 
 use super::g::{GRef, GStatus};
 use super::m::{self, M};
-use super::{idle, metrics, own};
+use super::{astray, idle, metrics, own};
 use crate::arch;
 use crate::sys::clock::Nanos;
 use crate::sys::kick::{Kick, Rung};
@@ -178,8 +178,10 @@ pub(super) fn regain(m: &'static M, g: GRef, must: bool) {
     m.set_p(None); // somebody else's by now
     m.end_call();
     g.set_status(GStatus::Runnable);
+    let waiting = astray::Waiting::begin();
     if idle::wait_for_p(m, must) {
         m.regained();
     }
+    drop(waiting);
     g.set_status(GStatus::Running);
 }
