@@ -101,10 +101,11 @@ unsafe fn on_kick(context: *mut ucontext_t) {
         return; // PV1, PV2, PV3
     }
     let Some(g) = m.cur() else { return };
-    // SAFETY: the kernel passes a valid context.
-    let (rip, mask) =
-        unsafe { ((*context).uc_mcontext.gregs[libc::REG_RIP as usize], &(*context).uc_sigmask) };
-    let (own, outside) = (text::is_own(rip.cast_unsigned() as usize), mask::is_usual(mask));
+    // SAFETY: the kernel's, valid and written by nobody until the detour is made below.
+    let interrupted = unsafe { &*context };
+    let rip = interrupted.uc_mcontext.gregs[libc::REG_RIP as usize];
+    let own = text::is_own(rip.cast_unsigned() as usize);
+    let outside = mask::is_usual(&interrupted.uc_sigmask);
     if own && outside && tls::on_goroutine() {
         // SAFETY: `context` as for this function; PV1.
         if unsafe { stop_in_place(g, context) } {
@@ -168,7 +169,7 @@ fn wait(m: &'static M, g: GRef) {
     // belongs. There is nothing to notice that is not noticed here.
     unsafe { section::set_depth(1) };
     regain(m, g, false);
-    // SAFETY: as above.
+    // SAFETY: the count that it was interrupted with (SN1 of `section`), on the same thread.
     unsafe { section::set_depth(0) };
 }
 
