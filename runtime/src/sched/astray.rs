@@ -9,8 +9,10 @@
 //!        one that lost its P while it blocked.
 //!   AS2  At most [`RUNNING`] of them run without having been stopped yet; those that the kick does not
 //!        stop though they compute ("deaf": it is off, or somebody took the signal) count for AS1 only.
-//!   AS3  At the limit a P is taken only to give it to one that waits, so their number stays the same. If
-//!        none waits, the goroutine keeps its P, is asked to let others run, and kicked once a look.
+//!   AS3  At the limit a P is taken only to give it to one that waits, so their number stays the same (or
+//!        to one that waits with goroutines of its own, `pinned`: then they are one more, until it has run
+//!        those and gives the P on). If none waits, the goroutine keeps its P, is asked to let others run,
+//!        and kicked once a look.
 //!
 //! So among goroutines that can be stopped in place (program code, with thread-locals of their own) one
 //! or two threads more than Ps are enough for any number. Of those that can not, as many as the limit
@@ -20,9 +22,7 @@
 //! The list is the watchdog's own; whether an M is still astray is seen by its `hold`. One that has
 //! fallen asleep in the kernel meanwhile, outside of sections, is forgotten, as if it had lost its P
 //! there. (In a section it is on its way to wait for a P, and sleeps for the scheduler's lock.) Those
-//! that wait count themselves. Nothing here allocates (MO2 of `monitor`).
-
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! that wait are counted by `preempt`. Nothing here allocates (MO2 of `monitor`).
 
 use super::global::SCHED;
 use super::m::{Astray, M};
@@ -41,25 +41,6 @@ const FEWEST: usize = 16;
 const FOR_EACH_P: usize = 4;
 /// CPU time after which an M that runs on is deaf to kicks. A late kick comes within a tick (10 ms).
 const DEAF_NS: Nanos = 30_000_000;
-
-/// Ms that wait for a P with the goroutine that they hold.
-static WAITING: AtomicUsize = AtomicUsize::new(0);
-
-/// The calling M counts as one that waits, for the life of this value. Async-signal-safe.
-pub(super) struct Waiting(());
-
-impl Waiting {
-    pub(super) fn begin() -> Waiting {
-        WAITING.fetch_add(1, Ordering::Relaxed); // a counter
-        Waiting(())
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        WAITING.fetch_sub(1, Ordering::Relaxed); // a counter
-    }
-}
 
 /// One M.
 struct Entry {
@@ -133,14 +114,14 @@ impl List {
                 true
             }
         });
-        Seen { all: running + WAITING.load(Ordering::Relaxed), fresh }
+        Seen { all: running + preempt::waiting(), fresh }
     }
 }
 
 /// Whether `m`, whose CPU clock stands, is blocked in a call or a page fault; an observation.
 fn blocks(m: &M) -> bool {
     let fence = || {
-        store_load_fence(); // E2 of `m`; the count need not be exact
+        store_load_fence(); // M5 of `m`; the count of sections may be a little old
         true
     };
     ThreadState::of(m.tid()).now() == Activity::Asleep && m.is_outside(fence)

@@ -36,13 +36,13 @@
 //! The goroutines that stay on this M (`pinned`) wait with it.
 //! Source: Go's asynchronous preemption, for the first way.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use libc::ucontext_t;
 
 use super::g::{GRef, GStatus};
 use super::m::{self, M};
-use super::{astray, idle, metrics, own};
+use super::{idle, metrics, own};
 use crate::arch;
 use crate::sys::clock::Nanos;
 use crate::sys::kick::{Kick, Rung};
@@ -61,6 +61,8 @@ const WITHOUT_P_NS: Nanos = 1_000_000;
 
 static KICKS: AtomicBool = AtomicBool::new(false);
 static IN_PLACE: AtomicBool = AtomicBool::new(false);
+/// Ms that wait for a P with the goroutine that they hold.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// Once, before the first scheduler thread.
 pub(crate) fn init() {
@@ -173,16 +175,21 @@ fn wait(m: &'static M, g: GRef) {
     unsafe { section::set_depth(0) };
 }
 
+/// How many Ms wait for a P with the goroutine that they hold, wherever they lost theirs.
+pub(super) fn waiting() -> usize {
+    WAITING.load(Ordering::Relaxed) // a counter
+}
+
 /// Gets a P for `m`, which has lost its own and holds its goroutine `g`. In a section. Unless `must` it
 /// may come back without one (ID5 of `idle`).
 pub(super) fn regain(m: &'static M, g: GRef, must: bool) {
     m.set_p(None); // somebody else's by now
     m.end_call();
     g.set_status(GStatus::Runnable);
-    let waiting = astray::Waiting::begin();
+    WAITING.fetch_add(1, Ordering::Relaxed); // a counter
     if idle::wait_for_p(m, must) {
         m.regained();
     }
-    drop(waiting);
+    WAITING.fetch_sub(1, Ordering::Relaxed); // a counter
     g.set_status(GStatus::Running);
 }
