@@ -198,3 +198,50 @@ fn who_spawns_and_yields_does_not_outrun_its_goroutines() {
         });
     ended.succeeded();
 }
+
+/// A deadline that is set while another M blocks in the poller, for long, is kept although the M that
+/// set it goes on with a goroutine that computes. The poller is told of it.
+#[test]
+fn a_deadline_is_kept_beside_one_that_computes() {
+    let test = "a_deadline_is_kept_beside_one_that_computes";
+    let ended = Child::of(test).env("GOMAXPROCS", 1).run(|| {
+        gusty::go!(|| gusty::sleep(Duration::from_secs(3_600)));
+        for _ in 0..10 {
+            idles_beside_the_poller();
+            let [begun, queued, done] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
+            let sleeper = {
+                let (begun, queued, done) = (begun.clone(), queued.clone(), done.clone());
+                gusty::spawn(move || {
+                    begun.store(true, Ordering::SeqCst);
+                    spins_until(&queued);
+                    gusty::sleep(Duration::from_millis(2));
+                    done.store(true, Ordering::SeqCst);
+                })
+            };
+            spins_until(&begun);
+            // From a plain thread: to the global queue, where the M of the sleeper finds it next.
+            let computing = gusty::spawn(move || spins_until(&done));
+            queued.store(true, Ordering::SeqCst);
+            sleeper.join().unwrap();
+            computing.join().unwrap();
+        }
+    });
+    ended.succeeded();
+}
+
+/// Makes no call of the runtime.
+fn spins_until(flag: &AtomicBool) {
+    while !flag.load(Ordering::SeqCst) {
+        std::hint::spin_loop();
+    }
+}
+
+/// Leaves an M that idles, beside the one that blocks in the poller: a P was taken from one that blocks
+/// and given to the other.
+fn idles_beside_the_poller() {
+    let blocked = Arc::new(AtomicBool::new(false));
+    let release = blocked.clone();
+    let blocks = gusty::spawn(move || gusty::blocking(|| spins_until(&blocked)));
+    gusty::spawn(move || release.store(true, Ordering::SeqCst)).join().unwrap();
+    blocks.join().unwrap();
+}

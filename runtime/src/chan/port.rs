@@ -140,12 +140,9 @@ impl<T> Port for Sender<T> {
 impl<T> Port for Receiver<T> {
     fn place(&self, goal: Goal) -> Spot {
         self.channel().map_or(Spot::NONE, |channel| {
-            // SAFETY: as above.
-            channel.spot(
-                goal,
-                |state| unsafe { &raw mut (*state).receivers },
-                &channel.receivers_wait,
-            )
+            // SAFETY: a place within the state; nothing is read or written.
+            let receivers = |state: *mut State<T>| unsafe { &raw mut (*state).receivers };
+            channel.spot(goal, receivers, &channel.receivers_wait)
         })
     }
 

@@ -1,12 +1,14 @@
-//! Job: the Ms whose P was taken while they computed and that have no other yet: how many there may be,
-//!   and what is done at the end of a slice.
+//! Job: the Ms whose P was taken while they computed and that have no other yet: what is done at the end of
+//!   a slice, and that their number stays in its bound.
 //! Layer: L2 (sched)
 //! Not here: taking (`retake`), stopping (`preempt`), whose slice is over (`gusty_sysmon`).
 //! Invariants
 //!   AS2  At most [`RUNNING`] of them run without having been stopped yet; those that the kick does not
-//!        stop though they compute ("deaf": it is off, or somebody took the signal) count for the limit only.
-//!   AS3  At the limit a P is taken only to give it to one that waits, so their number stays the same. If
-//!        none waits, the goroutine keeps its P, is asked to let others run, and kicked once a look.
+//!        stop though they compute ("deaf": it is off, or somebody took the signal) count for AS1 only.
+//!   AS3  At the limit a P is taken only to give it to one that waits, so their number stays the same (or
+//!        to one that waits with goroutines of its own, `pinned`: then they are one more, until it has run
+//!        those and gives the P on). If none waits, the goroutine keeps its P, is asked to let others run,
+//!        and kicked once a look.
 //!
 //! So among goroutines that can be stopped in place (program code, with thread-locals of their own) one
 //! or two threads more than Ps are enough for any number. Of those that can not, as many as the limit
@@ -14,17 +16,20 @@
 //! the runtime, or is seen in a place where it can be stopped.
 //!
 //! The list is the watchdog's own; whether an M is still astray is seen by its `hold`. One that has
-//! fallen asleep in the kernel meanwhile is forgotten, as if it had lost its P there. It does not
-//! allocate (MO2 of `monitor`).
+//! fallen asleep in the kernel meanwhile, outside of sections, is forgotten, as if it had lost its P
+//! there. (In a section it is on its way to wait for a P, and sleeps for the scheduler's lock.) Those
+//! that wait are counted where they wait. Nothing here allocates (MO2 of `monitor`).
 
 use super::global::SCHED;
 use super::m::{Astray, M};
 use super::p::P;
 use super::retake::{self, Heir};
-use super::stopped::{limit, set_count};
+use super::taker::Taker;
+use super::{preempt, stopped};
 use crate::config;
 use crate::sys::clock::Nanos;
 use crate::sys::cpu::{Activity, ThreadClock, ThreadState};
+use crate::sys::shim::store_load_fence;
 
 /// AS2.
 const RUNNING: usize = 2;
@@ -50,9 +55,9 @@ impl List {
     /// The goroutine on `p` has used up its slice while others wait, and does not hear: lets them have
     /// the P, and stops it.
     pub(super) fn slice_is_over(&mut self, p: &'static P) {
-        let running = self.look();
-        let taken = if self.0.len() < limit() {
-            (running < RUNNING).then(|| retake::from_running(p, Heir::Anybody))
+        let fresh = self.look();
+        let taken = if stopped::count() < stopped::limit() {
+            (fresh < RUNNING).then(|| retake::from_running(p, Heir::Anybody))
         } else {
             SCHED.anybody_wants_p().then(|| retake::from_running(p, Heir::Wanting)) // AS3
         };
@@ -68,7 +73,7 @@ impl List {
         let known = self.0.iter().any(|entry| std::ptr::eq(entry.m, m));
         if !known && self.0.len() < self.0.capacity() {
             self.0.push(Entry { m, taken_at: clock, seen_at: clock });
-            set_count(self.0.len());
+            stopped::one_runs();
         }
     }
 
@@ -79,27 +84,41 @@ impl List {
         }
     }
 
-    /// Forgets those that are not astray any more; how many run and are not deaf.
+    /// Forgets those that are not astray any more; how many run and are not deaf (AS2).
     fn look(&mut self) -> usize {
-        let mut running = 0;
+        let taker = Taker::try_new();
+        let (mut waiting, mut fresh) = (0, 0);
         self.0.retain_mut(|entry| match entry.m.astray() {
             None => false,
-            Some(Astray::Waits) => true,
+            Some(Astray::Waits) => {
+                waiting += 1;
+                true
+            }
             Some(Astray::Runs) => {
                 let Some(clock) = ThreadClock::of(entry.m.tid()).now() else { return false };
                 let stands = std::mem::replace(&mut entry.seen_at, clock) == clock;
-                if stands && ThreadState::of(entry.m.tid()).now() == Activity::Asleep {
+                if stands && taker.is_some() && blocks(entry.m) {
                     return false;
                 }
                 let deaf = clock.saturating_sub(entry.taken_at) >= DEAF_NS;
-                if deaf {
-                    retake::kick_again(entry.m); // the kick was lost, perhaps
+                if deaf && taker.is_some() {
+                    preempt::stop(entry.m); // the kick was lost, perhaps
                 }
-                running += usize::from(!deaf);
+                fresh += usize::from(!deaf);
                 true
             }
         });
-        set_count(self.0.len());
-        running
+        stopped::set_running(self.0.len() - waiting);
+        fresh
     }
+}
+
+/// Whether `m`, whose CPU clock stands, is blocked in a call or a page fault; an observation. With the
+/// `Taker`.
+fn blocks(m: &M) -> bool {
+    let fence = || {
+        store_load_fence(); // M5 of `m`; the count of sections may be a little old
+        true
+    };
+    ThreadState::of(m.tid()).now() == Activity::Asleep && m.is_outside(fence)
 }

@@ -42,7 +42,7 @@ use libc::ucontext_t;
 
 use super::g::{GRef, GStatus};
 use super::m::{self, M};
-use super::{idle, loan, metrics, own};
+use super::{idle, loan, metrics, own, stopped};
 use crate::arch;
 use crate::sys::clock::Nanos;
 use crate::sys::hold::Notice;
@@ -102,10 +102,11 @@ unsafe fn on_kick(context: *mut ucontext_t) {
         return; // PV1, PV2, PV3
     }
     let Some(g) = m.cur() else { return };
-    // SAFETY: the kernel passes a valid context.
-    let (rip, mask) =
-        unsafe { ((*context).uc_mcontext.gregs[libc::REG_RIP as usize], &(*context).uc_sigmask) };
-    let (own, outside) = (text::is_own(rip.cast_unsigned() as usize), mask::is_usual(mask));
+    // SAFETY: the kernel's, valid and written by nobody until the detour is made below.
+    let interrupted = unsafe { &*context };
+    let rip = interrupted.uc_mcontext.gregs[libc::REG_RIP as usize];
+    let own = text::is_own(rip.cast_unsigned() as usize);
+    let outside = mask::is_usual(&interrupted.uc_sigmask);
     if own && outside && tls::on_goroutine() {
         // SAFETY: `context` as for this function; PV1.
         if unsafe { stop_in_place(g, context) } {
@@ -177,7 +178,7 @@ fn wait(m: &'static M, g: GRef) {
         Notice::Held { asked: true } => m.hold.ask(), // as before
         Notice::Held { asked: false } => {}
     }
-    // SAFETY: as above.
+    // SAFETY: the count that it was interrupted with (SN1 of `section`), on the same thread.
     unsafe { section::set_depth(0) };
 }
 
@@ -187,8 +188,10 @@ pub(super) fn regain(m: &'static M, g: GRef, must: bool) {
     m.set_p(None); // somebody else's by now
     m.end_call();
     g.set_status(GStatus::Runnable);
-    if idle::wait_for_p(m, must) {
-        m.regained();
-    }
+    stopped::waits(|| {
+        if idle::wait_for_p(m, must) {
+            m.regained();
+        }
+    });
     g.set_status(GStatus::Running);
 }

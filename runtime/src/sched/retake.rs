@@ -67,13 +67,6 @@ pub(super) fn ask(p: &'static P) {
     }
 }
 
-/// Stops `m`, which computes without a P, once more.
-pub(super) fn kick_again(m: &'static M) {
-    if let Some(_taker) = Taker::try_new() {
-        preempt::stop(m);
-    }
-}
-
 /// A loan takes too long: the lender is stopped, and waits for a P like others. Returned if it computes
 /// on without one.
 pub(super) fn recall(p: &'static P) -> Option<&'static M> {

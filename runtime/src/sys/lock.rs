@@ -1,6 +1,7 @@
 //! Job: the lock for critical sections of a few dozen instructions inside the runtime.
 //! Layer: L0 (machine)
-//! Not here: locks for users (`sync::Mutex`), locks held over system calls (`parking_lot`).
+//! Not here: locks for users (`sync::Mutex`), locks held over system calls (`sleep_lock`), or, outside
+//!   of sections, over allocation (`parking_lot`'s).
 //! Invariants
 //!   LK1  A holder never parks, allocates, calls user code or makes a system call.
 //!   LK2  Only the holder unlocks.

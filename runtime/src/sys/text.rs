@@ -82,9 +82,9 @@ impl Own {
 unsafe extern "C" fn visit(info: *mut dl_phdr_info, _: usize, search: *mut c_void) -> c_int {
     // SAFETY: the loader passes a complete description, and what `find` gave it.
     let (info, search) = unsafe { (&*info, &mut *search.cast::<Search>()) };
-    // SAFETY: the loader's description of an object has this many headers.
-    let headers =
-        unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+    let (first, count) = (info.dlpi_phdr, usize::from(info.dlpi_phnum));
+    // SAFETY: the loader's description of an object has this many headers, which stay during the visit.
+    let headers = unsafe { std::slice::from_raw_parts(first, count) };
     let base = info.dlpi_addr as usize;
     let loaded = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
     let segments = loaded.map(|header| {

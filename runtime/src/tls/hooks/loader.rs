@@ -14,8 +14,10 @@
 use std::arch::naked_asm;
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{Ordering, fence};
-use std::sync::{Mutex, OnceLock, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::next::{Next, next};
 use crate::tls::block::{self, Block, Source};
@@ -151,11 +153,12 @@ fn followed(open: impl Fn() -> *mut c_void) -> *mut c_void {
     handle
 }
 
-/// Brings images and blocks in line with the libraries that are loaded now.
+/// Brings images and blocks in line with the libraries that are loaded now. Allocates under its lock; the
+/// caller is part of the program, outside of sections.
 fn update_blocks() {
     static ONE: Mutex<()> = Mutex::new(());
     let (Some(shape), Some(walker)) = (block::shape(), WALKER.get()) else { return };
-    let _one_at_a_time = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = ONE.lock();
     let loaded = as_host(|| modules::statics(shape.layout.used_below_fs));
     let old = Images::current();
     let known = |module: &Module| old.modules().iter().any(|old| old.is(module));
