@@ -50,8 +50,8 @@ pub(crate) fn all() -> Vec<Step> {
     steps
 }
 
-/// What `cargo xtask test` runs: everything in debug and in release, then the runtime again with
-/// each number of Ps.
+/// What `cargo xtask test` runs: everything in debug and in release, some compiled for this processor,
+/// then the runtime again with each number of Ps.
 pub(crate) fn tests() -> Vec<Step> {
     let step = |name: &str, run: Run| Step {
         group: "test",
@@ -61,12 +61,21 @@ pub(crate) fn tests() -> Vec<Step> {
     let mut steps = vec![
         step("debug", Run::new("cargo test --workspace", LIMIT)),
         step("release", Run::new("cargo test --workspace --release", LIMIT)),
+        step("native", native()),
     ];
     steps.extend(GOMAXPROCS.map(|n| {
         let run = Run::new("cargo test -p gusty --release", LIMIT);
         step(&format!("p{n}"), run.env("GOMAXPROCS", n.to_string()))
     }));
     steps
+}
+
+/// The tests of interrupted computations, compiled for this machine's processor: with its widest registers
+/// everywhere, in the runtime, too.
+fn native() -> Run {
+    let line = "cargo test -p gusty --release --test preempt_results --test preempt_programs \
+                --target-dir target/native";
+    Run::new(line, LIMIT).env("RUSTFLAGS", "-C target-cpu=native")
 }
 
 /// The model checks, to a depth that takes minutes.
