@@ -7,6 +7,9 @@
 //!        processor has a standing clock, too.
 //!   PP3  A call that was announced as blocking is taken at the second look at it: most are over by
 //!        then.
+//!   PP4  A goroutine that was asked to stop is given `retake_after_ns` of CPU time for it: if its thread
+//!        waits for a processor, another one in its place would have to wait, too. But not for longer
+//!        than `IGNORED_TIMES` as much on the clock.
 //!
 //! How soon a blocked thread is found: `blocked_after_ns` after the second look at it; looks are at
 //! most `WATCH_NS` apart while somebody waits, or `COMPUTES_NS` if it was seen to compute.
@@ -28,6 +31,9 @@ const SUSPECT_NS: u64 = 50_000;
 /// A slice is over if no more than this part of it is left.
 const PART: u64 = 8;
 
+/// PP4.
+const IGNORED_TIMES: u64 = 10;
+
 /// What the policy may ask about the thread that has a P, which costs system calls.
 pub trait Probe {
     /// CPU time that it has used; `None` if nobody knows.
@@ -45,8 +51,23 @@ pub(super) struct Stall {
     call: u64,
     /// The CPU clock when it was last seen to differ, and when that was.
     clock: Option<(u64, u64)>,
-    /// When its goroutine was asked to stop.
-    asked_ns: Option<u64>,
+    asked: Option<Asked>,
+}
+
+/// When its goroutine was asked to stop, and its thread's CPU clock then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    at: u64,
+    clock: Option<u64>,
+}
+
+impl Asked {
+    /// PP4.
+    fn is_ignored(self, at: u64, clock: Option<u64>, after: u64) -> bool {
+        let passed = at.saturating_sub(self.at);
+        let computed = clock.zip(self.clock).map(|(now, then)| now.saturating_sub(then));
+        computed.unwrap_or(passed) >= after || passed >= IGNORED_TIMES * after
+    }
 }
 
 /// One round over all Ps. Returns the longest rest that may follow.
@@ -117,10 +138,11 @@ impl<P: Probe> Case<'_, P> {
         };
         match self.stall.clock {
             Some((value, since)) if value == clock => {
-                self.look_in(SUSPECT_NS);
                 let long = self.at.saturating_sub(since) >= self.config.blocked_after_ns;
-                let retake = Action::Retake { proc: self.i, why: Why::Blocked };
-                (long && self.probe.is_asleep(self.i)).then_some(retake)
+                let asleep = long && self.probe.is_asleep(self.i);
+                // One that waits for a processor has no use for a close look.
+                self.look_in(if long && !asleep { WATCH_NS } else { SUSPECT_NS });
+                asleep.then_some(Action::Retake { proc: self.i, why: Why::Blocked })
             }
             before => {
                 self.stall.clock = Some((clock, self.at));
@@ -146,16 +168,15 @@ impl<P: Probe> Case<'_, P> {
         }
         let (proc, after) = (self.i, self.config.retake_after_ns.min(slice));
         self.look_in(if after == 0 { WATCH_NS.min(slice) } else { after });
-        match self.stall.asked_ns {
-            None if after > 0 => {
-                self.stall.asked_ns = Some(self.at);
-                Some(Action::Ask { proc })
+        let clock = self.probe.cpu_ns(proc);
+        let asked = self.stall.asked.replace(Asked { at: self.at, clock });
+        match asked {
+            None if after > 0 => Some(Action::Ask { proc }),
+            Some(asked) if !asked.is_ignored(self.at, clock, after) => {
+                self.stall.asked = Some(asked);
+                None
             }
-            Some(asked) if self.at.saturating_sub(asked) < after => None,
-            _ => {
-                self.stall.asked_ns = Some(self.at);
-                Some(Action::Retake { proc, why: Why::Running })
-            }
+            _ => Some(Action::Retake { proc, why: Why::Running }), // PP4
         }
     }
 }

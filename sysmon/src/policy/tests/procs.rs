@@ -109,7 +109,7 @@ fn a_used_up_slice_is_ended_step_by_step() {
         (MS, Proc { turn: 2, stands_ns: 0, ..OVER }, vec![]),
     ];
     for (i, (later, proc, expected)) in rows.into_iter().enumerate() {
-        watch.cpu.set(Some(i as u64)); // it computes
+        watch.cpu.set(watch.cpu.get().map(|cpu| cpu + later)); // it computes
         assert_eq!(watch.look(later, true, proc).0, expected, "{i}");
     }
     let mut at_once = Watch::new();
@@ -121,14 +121,32 @@ fn a_used_up_slice_is_ended_step_by_step() {
 }
 
 #[test]
+fn one_that_was_asked_and_has_no_processor_is_given_time() {
+    let mut watch = Watch::new();
+    let (after, times) = (watch.config.retake_after_ns, 10);
+    assert_eq!(watch.look(0, true, OVER).0, [Ask { proc: 0 }]);
+    for _ in 1..times {
+        assert_eq!(watch.look(after, true, OVER).0, []);
+    }
+    assert_eq!(watch.look(after, true, OVER).0, running(Why::Running));
+    assert_eq!(watch.look(after, true, OVER).0, []);
+    watch.cpu.set(watch.cpu.get().map(|cpu| cpu + after));
+    assert_eq!(watch.look(MS, true, OVER).0, running(Why::Running));
+    watch.cpu.set(None);
+    assert_eq!(watch.look(after - 1, true, OVER).0, []);
+    assert_eq!(watch.look(1, true, OVER).0, running(Why::Running), "nobody knows its clock");
+}
+
+#[test]
 fn the_next_look_comes_when_the_slice_is_over() {
     let mut watch = Watch::new();
     for _ in 0..100 {
         watch.look(MS, true, YOUNG); // the rests have grown
     }
-    assert_eq!(watch.look(MS, true, Proc { stands_ns: SLICE - 1_300 * US, ..OVER }).1, 50 * US);
+    let soon = Proc { stands_ns: SLICE - 1_300 * US, ..OVER };
+    assert_eq!(watch.look(MS, true, soon).1, MS, "it waits for a processor");
     watch.cpu.set(Some(6));
-    assert_eq!(watch.look(MS, true, Proc { stands_ns: SLICE - 1_300 * US, ..OVER }).1, 1_300 * US);
+    assert_eq!(watch.look(MS, true, soon).1, 1_300 * US);
     assert_eq!(watch.look(MS, true, Proc { stands_ns: SLICE - MS, ..OVER }).0, [Ask { proc: 0 }]);
     watch.cpu.set(Some(7));
     assert_eq!(watch.look(MS, true, YOUNG).1, 5 * MS, "for those who block");
@@ -147,7 +165,7 @@ fn a_standing_clock_and_a_sleeping_thread_are_needed() {
     assert_eq!(look(50 * US, 1, Some(5), true), []);
     assert_eq!(look(50 * US, 1, Some(5), true), [], "it stands for 50 us");
     assert_eq!(look(50 * US, 1, Some(5), false), [], "it waits for a processor");
-    assert_eq!(look(50 * US, 1, Some(5), true), running(Why::Blocked));
+    assert_eq!(look(MS, 1, Some(5), true), running(Why::Blocked));
     assert_eq!(look(99 * US, 1, Some(6), true), [], "it has run");
     assert_eq!(look(50 * US, 1, Some(6), true), []);
     assert_eq!(look(400 * US, 2, Some(6), true), [], "another turn");
