@@ -73,6 +73,8 @@ pub(crate) struct M {
     dead: Cell<usize>,
     /// Kicks that came too early since it lost its P; see `preempt`.
     pub(crate) tries: Cell<u32>,
+    /// Its kick is set for the end of a slice (SL2 of `slices`).
+    pub(crate) timed: AtomicBool,
     /// How often its goroutine has locked itself to this thread; see `locked`.
     pub(crate) locks: Cell<u32>,
     /// Counted among the searchers.
@@ -181,6 +183,7 @@ impl M {
             handoff: Cell::new(ptr::null_mut()),
             dead: Cell::new(0),
             tries: Cell::new(0),
+            timed: AtomicBool::new(false),
             locks: Cell::new(0),
             spinning: Cell::new(false),
             host: UnsafeCell::new(Host::NOBODY),

@@ -61,6 +61,7 @@ mod report;
 mod retake;
 mod retire;
 mod run;
+mod slices;
 pub(crate) mod spawn;
 mod starved;
 mod steal;

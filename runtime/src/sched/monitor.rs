@@ -179,6 +179,7 @@ fn describe(p: &'static P, at: Nanos) -> Proc {
         lent_ns: p.is_lent().then(|| at.saturating_sub(lent_at)),
         call: m.map_or(0, |m| m.call(tick)),
         awaited: m.is_some_and(|m| m.home.has_mail()),
+        timed: m.is_some_and(|m| m.timed.load(Ordering::Relaxed)),
     }
 }
 

@@ -7,7 +7,8 @@
 //!        section, in code of the program itself, with the signal mask that all have (so not in a
 //!        signal handler). It then yields as at a call of `yield_now`; nobody else sees its
 //!        thread-locals meanwhile, so it is to it as if the kernel had switched threads.
-//!   PV2  A kick counts only while the M is asked to let others run, or has lost its P.
+//!   PV2  A kick counts only while the M is asked to let others run, or has lost its P, or if it was set
+//!        for the end of a slice (`slices`).
 //!   PV3  Anywhere else a goroutine is stopped together with its thread: the signal handler waits for a
 //!        P. It does so only if the P is gone already, outside of every section and of other signal
 //!        handlers (whoever calls `setgid` waits for libc's, with a lock): it gives up nothing, and
@@ -42,7 +43,7 @@ use libc::ucontext_t;
 
 use super::g::{GRef, GStatus};
 use super::m::{self, M};
-use super::{idle, loan, metrics, own, stopped};
+use super::{idle, loan, metrics, own, slices, stopped};
 use crate::arch;
 use crate::sys::clock::Nanos;
 use crate::sys::hold::Notice;
@@ -98,8 +99,13 @@ pub(super) fn stop_after(m: &'static M, after_ns: Nanos) {
 unsafe fn on_kick(context: *mut ucontext_t) {
     let Some(m) = m::current() else { return };
     let kick = m.kicked();
-    if section::depth() != 0 || m.hold.is_quiet() {
-        return; // PV1, PV2, PV3
+    let timed = m.timed.swap(false, Ordering::Relaxed);
+    if section::depth() != 0 {
+        return; // PV1, PV3
+    }
+    let over = || timed && kick.is_some_and(|kick| slices::is_over(m, kick));
+    if m.hold.is_quiet() && !over() {
+        return; // PV2
     }
     let Some(g) = m.cur() else { return };
     // SAFETY: the kernel's, valid and written by nobody until the detour is made below.
@@ -110,15 +116,14 @@ unsafe fn on_kick(context: *mut ucontext_t) {
     if own && outside && tls::on_goroutine() {
         // SAFETY: `context` as for this function; PV1.
         if unsafe { stop_in_place(g, context) } {
+            kick.inspect(|kick| slices::begin(m, kick));
             return;
         }
     }
-    if !m.hold.is_lost() {
-        return; // PV3
-    }
     let better_place = !own || !outside;
     let again = better_place && kick.is_some_and(|kick| try_again(m, kick));
-    if !again && outside {
+    if !again && outside && m.hold.is_lost() {
+        // PV3
         wait(m, g);
         if let Some(kick) = kick.filter(|_| m.hold.is_lost()) {
             kick.arm(WITHOUT_P_NS); // ID5 of `idle`

@@ -73,6 +73,8 @@ pub struct Proc {
     pub call: u64,
     /// Goroutines wait that only its M can run.
     pub awaited: bool,
+    /// Its M has set a kick for the end of its slice by itself.
+    pub timed: bool,
 }
 
 /// What the scheduler looks like at one moment. Its parts may be read one after the other: the

@@ -18,6 +18,7 @@ const OVER: Proc = Proc {
     lent_ns: None,
     call: 0,
     awaited: false,
+    timed: false,
 };
 const YOUNG: Proc = Proc { stands_ns: MS, ..OVER };
 
@@ -118,6 +119,15 @@ fn a_used_up_slice_is_ended_step_by_step() {
     let mut endless = Watch::new();
     endless.config.slice_ns = None;
     assert_eq!(endless.look(0, true, Proc { stands_ns: u64::MAX, ..OVER }).0, []);
+}
+
+#[test]
+fn a_slice_that_ends_by_itself_is_given_a_quarter_more() {
+    let mut watch = Watch::new();
+    let timed = |stands_ns| Proc { stands_ns, timed: true, ..OVER };
+    assert_eq!(watch.look(0, true, timed(SLICE)).0, []);
+    assert_eq!(watch.look(MS, true, timed(SLICE + MS)).0, []);
+    assert_eq!(watch.look(MS, true, timed(SLICE + SLICE / 4)).0, [Ask { proc: 0 }]);
 }
 
 #[test]
