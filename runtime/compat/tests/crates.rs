@@ -275,3 +275,44 @@ fn guards_of_crossbeam_epoch_are_held_over_parks() {
         assert_eq!(drops.count(), 100 * rounds + 1);
     });
 }
+
+#[test]
+fn deques_of_crossbeam_lose_and_double_nothing() {
+    use crossbeam_deque::{Stealer, Worker};
+    const DEQUES: usize = 20;
+    survives("deques_of_crossbeam_lose_and_double_nothing", Needs::Nothing, || {
+        let drops = Drops::new();
+        let (owners, thieves): (Vec<_>, Vec<Stealer<_>>) = (0..DEQUES)
+            .map(|i| if i % 2 == 0 { Worker::new_lifo() } else { Worker::new_fifo() })
+            .map(|worker| {
+                let thief = worker.stealer();
+                (std::sync::Mutex::new(Some(worker)), thief)
+            })
+            .unzip();
+        let rounds = scaled(5_000);
+        let shared = Arc::new((owners, thieves, drops.clone()));
+        let taken = on_many(DEQUES, move |i| {
+            let (owners, thieves, drops) = &*shared;
+            let own = owners[i].lock().unwrap().take().unwrap();
+            let mut taken = Vec::new();
+            for k in 0..rounds {
+                own.push((i * rounds + k, drops.tracker()));
+                if k % 3 == 0 {
+                    taken.extend(own.pop());
+                }
+                if k % 100 == 0 {
+                    gusty::yield_now(); // a crowd grows here, another one is stolen there
+                    let victim = &thieves[(i + k / 100) % DEQUES];
+                    taken.extend(victim.steal_batch_and_pop(&own).success());
+                    gusty::yield_now();
+                }
+            }
+            taken.extend(std::iter::from_fn(|| own.pop()));
+            taken.into_iter().map(|(number, _tracker)| number).collect::<Vec<_>>()
+        });
+        let mut all: Vec<usize> = taken.into_iter().flatten().collect();
+        all.sort_unstable();
+        assert_eq!(all, Vec::from_iter(0..DEQUES * rounds));
+        assert_eq!(drops.count(), DEQUES * rounds);
+    });
+}
