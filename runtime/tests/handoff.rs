@@ -172,7 +172,7 @@ fn others_run_beside_code_that_cannot_be_left() {
 
 fn others_run_in_child(test: &'static str, settings: &[(&'static str, &str)]) {
     let _alone = alone();
-    let mut child = Child::of(test).env("GUSTY_SLICE_US", "1000");
+    let mut child = Child::of(test).env("GUSTY_SLICE_US", "200");
     for &(name, value) in settings {
         child = child.env(name, value);
     }
@@ -265,12 +265,12 @@ fn crowd(n: usize, work: fn()) -> usize {
 }
 
 #[test]
-fn hundreds_in_libc_take_few_threads() {
+fn a_thousand_in_libc_take_few_threads() {
     if !common::once() {
         return;
     }
     let _alone = alone();
-    let child = Child::of("hundreds_in_libc_take_few_threads").env("GUSTY_SLICE_US", "1000");
+    let child = Child::of("a_thousand_in_libc_take_few_threads").env("GUSTY_SLICE_US", "200");
     let ended = child.run(|| {
         for procs in PROCS {
             gomaxprocs(procs);
@@ -282,7 +282,7 @@ fn hundreds_in_libc_take_few_threads() {
                     black_box(&block);
                 }
             };
-            let most = crowd(if procs == 8 { scaled(300).max(100) } else { 50 }, fill);
+            let most = crowd(if procs == 8 { scaled(1_000).max(100) } else { 50 }, fill);
             let bound = procs + (4 * procs).max(16) + 4;
             eprintln!("{most} threads of at most {bound} for {procs} Ps");
             assert!(most <= bound, "{most} threads of at most {bound}");

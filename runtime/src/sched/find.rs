@@ -24,7 +24,7 @@ use super::m::M;
 use super::p::{P, QUEUE_MAX};
 use super::pick::{self, FAIR_TICKS};
 use super::ready::{self, ready_found, ready_urgent};
-use super::{errand, loan, pinned, poll, starved, steal, timers, watch};
+use super::{errand, loan, pinned, poll, starved, steal, stopped, timers, watch};
 use crate::sys::clock::{self, NEVER};
 use crate::sys::shim::store_load_fence;
 
@@ -91,6 +91,9 @@ fn may_give_p(m: &'static M, p: &'static P) -> bool {
     let at_hand = p.has_work() || m.home.has_mail();
     if fair || at_hand || SCHED.nothing_global() {
         return fair || !at_hand;
+    }
+    if stopped::count() > stopped::limit() {
+        return true; // or one more would begin (AS1 of `stopped`)
     }
     match p.turns.get() {
         0 => p.turns.set(SCHED.wanting() / SCHED.procs() as usize + 1),
