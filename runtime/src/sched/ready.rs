@@ -145,6 +145,7 @@ fn spread(list: &mut GList, runs_one: bool) {
     let _section = Section::enter_if_outside(); // RD3
     let p = m::current().and_then(m::M::p).filter(|_| !migrating());
     let mut mine = runs_one && p.is_some();
+    let mut others = GList::new();
     while let Some(g) = list.pop() {
         if g.kind() != GKind::Goroutine {
             g.note.wake();
@@ -156,11 +157,19 @@ fn spread(list: &mut GList, runs_one: bool) {
             continue;
         }
         match p {
-            Some(p) => push_local(p, g),
-            None => SCHED.injector().push(g),
+            Some(p) if p.queued() < QUEUE_MAX => push_local(p, g),
+            _ => {
+                others.push(g);
+                continue;
+            }
         }
         if !std::mem::take(&mut mine) {
             idle::wake_p();
         }
+    }
+    if !others.is_empty() {
+        // One wake-up: each searcher that finds some of them wakes the next (SR3).
+        SCHED.injector().append(&mut others);
+        idle::wake_p();
     }
 }
