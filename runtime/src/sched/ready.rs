@@ -95,15 +95,23 @@ pub(crate) fn push_global(g: GRef) {
 #[inline]
 pub(crate) fn push_local(p: &'static P, g: GRef) {
     if p.queued() >= QUEUE_MAX {
-        for _ in 0..QUEUE_MAX / 2 {
-            // SAFETY: the caller's M owns P.
-            if let Some(old) = unsafe { p.pop() } {
-                SCHED.injector().push(old);
-            }
-        }
+        spill(p);
     }
     // SAFETY: the caller's M owns P, and there is room (P3).
     unsafe { p.push(g) };
+}
+
+#[cold]
+#[inline(never)]
+fn spill(p: &'static P) {
+    let mut older = GList::new();
+    for _ in 0..QUEUE_MAX / 2 {
+        // SAFETY: the caller's M owns P.
+        if let Some(old) = unsafe { p.pop() } {
+            older.push(old);
+        }
+    }
+    SCHED.injector().append(&mut older);
 }
 
 /// Queues a G whose slice is over: behind those in the global queue, too, as Go does. At the local tail
