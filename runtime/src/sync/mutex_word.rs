@@ -75,11 +75,7 @@ impl MutexWord {
 
     #[cfg(loom)]
     fn new(crowd: u32) -> MutexWord {
-        MutexWord {
-            held: AtomicU32::new(0),
-            crowd: AtomicU32::new(crowd),
-            calm: AtomicU32::new(0),
-        }
+        MutexWord { held: AtomicU32::new(0), crowd: AtomicU32::new(crowd), calm: AtomicU32::new(0) }
     }
 
     /// Takes a mutex that nobody holds, past those who wait.
