@@ -192,7 +192,7 @@ impl RawMutex {
         };
         self.word.note(queue.is_empty());
         drop(queue);
-        ready::ready(heir.g); // RM2
+        ready::ready(heir.g); // RM2; it holds the mutex (MW2 of `mutex_word`)
         // The waiter is next on this P; until it runs, the mutex is of use to nobody.
         park::yield_now();
     }
