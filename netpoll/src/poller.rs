@@ -147,6 +147,7 @@ impl Poller {
     /// before it is queued until just after it was offered to a sink. Exact for what the calling
     /// thread did itself, otherwise a hint.
     #[must_use]
+    #[inline]
     pub fn waiters(&self) -> usize {
         self.waiters.load(Ordering::Relaxed)
     }

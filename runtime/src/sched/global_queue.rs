@@ -31,6 +31,13 @@ impl GlobalQueue {
         self.len.store(list.len(), Ordering::Release); // GQ1; ordered by the callers' fences
     }
 
+    /// Appends all of `more`.
+    pub(crate) fn append(&self, more: &mut GList) {
+        let mut list = self.list.lock();
+        list.append(more);
+        self.len.store(list.len(), Ordering::Release); // GQ1; ordered by the caller's fence
+    }
+
     /// Takes up to `n` from the front.
     pub(crate) fn take(&self, n: usize) -> GList {
         if self.is_empty() {

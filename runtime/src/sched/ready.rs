@@ -100,15 +100,23 @@ pub(crate) fn push_global(g: GRef) {
 #[inline]
 pub(crate) fn push_local(p: &'static P, g: GRef) {
     if p.queued() >= QUEUE_MAX {
-        for _ in 0..QUEUE_MAX / 2 {
-            // SAFETY: the caller's M owns P.
-            if let Some(old) = unsafe { p.pop() } {
-                SCHED.injector().push(old);
-            }
-        }
+        spill(p);
     }
     // SAFETY: the caller's M owns P, and there is room (P3).
     unsafe { p.push(g) };
+}
+
+#[cold]
+#[inline(never)]
+fn spill(p: &'static P) {
+    let mut older = GList::new();
+    for _ in 0..QUEUE_MAX / 2 {
+        // SAFETY: the caller's M owns P.
+        if let Some(old) = unsafe { p.pop() } {
+            older.push(old);
+        }
+    }
+    SCHED.injector().append(&mut older);
 }
 
 /// Queues a G that yields: behind the others of this P, or, if there are none, behind those in the
@@ -193,6 +201,7 @@ fn spread(list: &mut GList, runs_one: bool) {
     let _section = Section::enter_if_outside(); // RD3
     let p = m::current().and_then(m::M::p).filter(|_| !migrating());
     let mut mine = runs_one && p.is_some();
+    let mut others = GList::new();
     while let Some(g) = list.pop() {
         if g.kind() != GKind::Goroutine {
             g.note.wake();
@@ -204,11 +213,19 @@ fn spread(list: &mut GList, runs_one: bool) {
             continue;
         }
         match p {
-            Some(p) => push_local(p, g),
-            None => SCHED.injector().push(g),
+            Some(p) if p.queued() < QUEUE_MAX => push_local(p, g),
+            _ => {
+                others.push(g);
+                continue;
+            }
         }
         if !std::mem::take(&mut mine) {
             idle::wake_p();
         }
+    }
+    if !others.is_empty() {
+        // One wake-up: each searcher that finds some of them wakes the next (SR3).
+        SCHED.injector().append(&mut others);
+        idle::wake_p();
     }
 }

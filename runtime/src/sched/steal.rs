@@ -6,6 +6,9 @@
 //!        the last pass, and only if its owner has not come to another round within `GRACE_CYCLES`:
 //!        otherwise it runs it itself, with warm caches, and goroutines that wake each other stay
 //!        on one P.
+//!   SE2  While others come to rounds, the last pass is repeated, for up to `WATCH_CYCLES`: a searcher
+//!        that went to sleep at once would soon be woken, as every G that is made ready wakes one if
+//!        nobody searches, by system calls on both sides that cost more than the watching.
 //! Source: Go's stealWork; the order by a random start and a random stride coprime to the number
 //!   of Ps, which visits every P once.
 
@@ -20,22 +23,52 @@ use crate::sys::clock;
 const PASSES: u32 = 3;
 /// Some 3 us at 2 to 3 GHz: what a goroutine may take from readying another to parking.
 const GRACE_CYCLES: u64 = 8 * 1024;
+/// Some 50 us.
+const WATCH_CYCLES: u64 = 128 * 1024;
 
 /// Steals half of some P's queue into `p`'s, which is empty, and returns one of the Gs.
 pub(crate) fn steal(m: &'static M, p: &'static P) -> Option<GRef> {
-    let n = u32::try_from(SCHED.made()).expect("at most MAX_PROCS");
-    for pass in 1..=PASSES {
-        // SE1
-        let mut victim = m.rand_below(n);
-        let stride = coprime(m.rand_below(n) + 1, n);
-        for _ in 0..n {
-            if victim != p.id
-                && let Some(g) = steal_from(SCHED.p(victim as usize), p, pass == PASSES)
-            {
-                return Some(g);
-            }
-            victim = (victim + stride) % n;
+    let begun = clock::cycles();
+    for pass in 1.. {
+        let stolen = visit_all(m, p, pass >= PASSES);
+        if stolen.is_some() {
+            return stolen;
         }
+        if pass < PASSES {
+            continue;
+        }
+        let alone = SCHED.searchers.idle() + 1 >= SCHED.procs();
+        let over = clock::cycles().wrapping_sub(begun) > WATCH_CYCLES;
+        let rounds = all_rounds();
+        if alone || over || !SCHED.injector().is_empty() {
+            break;
+        }
+        grace();
+        if all_rounds() == rounds {
+            break; // SE2: whoever runs is busy
+        }
+    }
+    None
+}
+
+/// How many rounds the Ps have come to: a hint.
+fn all_rounds() -> u32 {
+    let round = |i| SCHED.p(i).tick.load(Ordering::Relaxed);
+    (0..SCHED.made()).fold(0, |sum, i| sum.wrapping_add(round(i)))
+}
+
+/// One pass over the other Ps (SE1).
+fn visit_all(m: &'static M, p: &'static P, next_too: bool) -> Option<GRef> {
+    let n = u32::try_from(SCHED.made()).expect("at most MAX_PROCS");
+    let mut victim = m.rand_below(n);
+    let stride = coprime(m.rand_below(n) + 1, n);
+    for _ in 0..n {
+        if victim != p.id
+            && let Some(g) = steal_from(SCHED.p(victim as usize), p, next_too)
+        {
+            return Some(g);
+        }
+        victim = (victim + stride) % n;
     }
     None
 }
@@ -52,12 +85,18 @@ fn take_next(victim: &'static P) -> Option<GRef> {
     if !victim.has_next() {
         return None;
     }
-    let (round, begun) = (victim.tick.load(Ordering::Relaxed), clock::cycles()); // a hint
+    let round = victim.tick.load(Ordering::Relaxed); // a hint
+    grace();
+    let busy = victim.tick.load(Ordering::Relaxed) == round; // a hint
+    if busy { victim.take_next() } else { None }
+}
+
+/// Leaves the others alone for `GRACE_CYCLES`.
+fn grace() {
+    let begun = clock::cycles();
     while clock::cycles().wrapping_sub(begun) < GRACE_CYCLES {
         std::hint::spin_loop();
     }
-    let busy = victim.tick.load(Ordering::Relaxed) == round; // a hint
-    if busy { victim.take_next() } else { None }
 }
 
 /// The first number at or above `start`, wrapping within `1..=n`, that is coprime to `n`.

@@ -12,13 +12,14 @@
 
 use std::ptr;
 
-use super::mutex_word::MutexWord;
-use crate::sched::claim::Wait;
+use super::mutex_word::{MutexWord, Unlocked};
+use crate::sched::claim::{TIMED_OUT, Wait};
 use crate::sched::g::WaitReason;
 use crate::sched::global::SCHED;
 use crate::sched::{park, ready};
 use crate::sys::clock::{self, Nanos};
-use crate::sys::lock::SpinLock;
+use crate::sys::lock::{SpinGuard, SpinLock};
+use crate::sys::membarrier;
 use crate::wait::{self, Node, OTHER, OUTCOME_OTHER, OUTCOME_SERVED, SERVED, Until, WaitQueue};
 
 /// Longer waits end by a hand-off (RM2). Go's value.
@@ -40,7 +41,7 @@ impl RawMutex {
 
     #[inline]
     pub(super) fn try_lock(&self) -> bool {
-        self.word.lock_fast() || self.word.lock_barging(false)
+        self.word.lock_fast()
     }
 
     #[inline]
@@ -58,21 +59,20 @@ impl RawMutex {
 
     #[cold]
     fn lock_slow(&self, until: Until<'_>) -> bool {
-        self.spin();
-        if self.word.lock_barging(false) {
+        if self.spin() {
             return true;
         }
         let me = park::current();
         let since = ptr::without_provenance_mut(clock::now() as usize);
         let mut woken = false;
-        while !self.word.lock_barging(woken) {
-            let mut queue = self.queue.lock();
-            if !self.word.announce(woken) {
-                continue;
+        loop {
+            let Some(mut queue) = self.queue_to_wait() else { return self.poll(until) };
+            if self.word.lock_or_announce(woken, queue.is_empty()) {
+                return true;
             }
             let wait = Wait::new(me);
             let node = Node::single(&wait, since, until);
-            // SAFETY: popped by `unlock_slow`, which readies us, or removed by `give_up`; on this
+            // SAFETY: popped by `wake` or `pass_on`, which ready us, or removed by `give_up`; on this
             // frame until then.
             let outcome = unsafe {
                 if woken {
@@ -91,61 +91,109 @@ impl RawMutex {
                 }
             }
         }
+    }
+
+    /// The queue, locked, where it may be waited in (MW4 of `mutex_word`); `None` if the kernel refuses
+    /// the fence, which it has granted before.
+    fn queue_to_wait(&self) -> Option<SpinGuard<'_, WaitQueue>> {
+        let queue = self.queue.lock();
+        if self.word.may_queue() {
+            return Some(queue);
+        }
+        drop(queue);
+        let heavy = membarrier::heavy();
+        let queue = self.queue.lock();
+        self.word.fenced(heavy);
+        heavy.then_some(queue)
+    }
+
+    /// Locks without waiting in the queue.
+    #[cold]
+    fn poll(&self, until: Until<'_>) -> bool {
+        while !self.word.lock_fast() {
+            let deadline = until.deadline.min(clock::now() + PATIENCE);
+            let outcome = wait::pause(Until { deadline, ..until }, WaitReason::Mutex);
+            if outcome != TIMED_OUT || clock::now() >= until.deadline {
+                return false;
+            }
+        }
         true
     }
 
     fn give_up(&self, node: &Node) {
         let mut queue = self.queue.lock();
         queue.remove(node);
-        if queue.is_empty() {
-            self.word.retract();
-        }
+        self.word.note(queue.is_empty());
     }
 
-    fn spin(&self) {
-        if SCHED.procs() < 2 {
-            return;
-        }
-        for _ in 0..SPINS {
-            if !self.word.is_only_locked() {
-                return;
+    /// Tries for a short while; true if the mutex is locked.
+    fn spin(&self) -> bool {
+        if SCHED.procs() >= 2 {
+            for _ in 0..SPINS {
+                if !self.word.is_only_locked() {
+                    break;
+                }
+                (0..PAUSES).for_each(|_| std::hint::spin_loop());
             }
-            (0..PAUSES).for_each(|_| std::hint::spin_loop());
         }
+        self.word.lock_fast()
     }
 
     /// # Safety
     /// The caller holds the mutex.
     #[inline]
     pub(super) unsafe fn unlock(&self) {
-        if !self.word.unlock_fast() {
-            self.unlock_slow();
+        let unlocked = self.word.unlock_fast();
+        if unlocked != Unlocked::Yes {
+            self.unlock_slow(unlocked);
         }
     }
 
+    /// `unlocked` is what `unlock_fast` came to.
     #[cold]
-    fn unlock_slow(&self) {
-        if self.word.unlock_unless_waiters() {
+    fn unlock_slow(&self, mut unlocked: Unlocked) {
+        if unlocked == Unlocked::No {
+            if self.word.calms_down() {
+                let _queue = self.queue.lock();
+                self.word.calm();
+            }
+            unlocked = self.word.unlock_unless_awaited();
+        }
+        match unlocked {
+            Unlocked::Yes => {}
+            Unlocked::Awaited => self.wake(self.queue.lock()),
+            Unlocked::No => self.pass_on(),
+        }
+    }
+
+    /// Wakes the first waiter to compete, unless one is on its way.
+    fn wake(&self, mut queue: SpinGuard<'_, WaitQueue>) {
+        if !self.word.must_wake() {
             return;
         }
+        let waiter = queue.pop_claimed(SERVED);
+        self.word.wake(waiter.is_some(), queue.is_empty());
+        drop(queue);
+        if let Some(waiter) = waiter {
+            ready::ready(waiter.g);
+        }
+    }
+
+    /// Unlocks a mutex that is waited for: for everybody, or for a waiter that has waited long.
+    fn pass_on(&self) {
         let now = clock::now();
         let mut queue = self.queue.lock();
         let since = queue.front().map_or(now, |since| since.addr() as Nanos);
         let starving = now.saturating_sub(since) > PATIENCE;
-        let Some(waiter) = queue.pop_claimed(if starving { OTHER } else { SERVED }) else {
-            return self.word.unlock_unawaited(); // everybody has given up meanwhile
+        let heir = if starving { queue.pop_claimed(OTHER) } else { None };
+        let Some(heir) = heir else {
+            self.word.unlock();
+            return self.wake(queue);
         };
-        let more = !queue.is_empty();
-        if starving {
-            self.word.hand_off(more); // RM2
-        } else {
-            self.word.unlock_waking(more);
-        }
+        self.word.note(queue.is_empty());
         drop(queue);
-        ready::ready(waiter.g);
-        if starving {
-            // The waiter is next on this P; until it runs, the mutex is of use to nobody.
-            park::yield_now();
-        }
+        ready::ready(heir.g); // RM2; it holds the mutex (MW2 of `mutex_word`)
+        // The waiter is next on this P; until it runs, the mutex is of use to nobody.
+        park::yield_now();
     }
 }

@@ -40,6 +40,17 @@ pub(crate) fn light() {
     }
 }
 
+/// As [`light`] for who knows that the kernel executes the fence.
+#[inline(always)]
+pub(crate) fn light_where_asymmetric() {
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// Whether it does. Once true, always.
+pub(crate) fn is_asymmetric() -> bool {
+    ASYMMETRIC.load(Ordering::Relaxed)
+}
+
 /// The rare side of MB1. False if the kernel fails (in a child after `fork`, say): there was no
 /// fence on the other side, so what was to follow must not be done. One system call, which may
 /// take long where the processor is shared with other machines: hold no lock over it.

@@ -27,6 +27,9 @@ pub(crate) mod mask;
 #[cfg(not(loom))]
 #[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler's preemption"))]
 pub(crate) mod membarrier;
+#[cfg(loom)]
+#[path = "membarrier_model.rs"]
+pub(crate) mod membarrier;
 #[cfg(not(loom))]
 pub(crate) mod mutex;
 #[cfg(not(loom))]

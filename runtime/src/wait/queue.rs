@@ -29,7 +29,7 @@ pub(crate) const SERVED: usize = 0;
 /// ... or in the other way that the queue's owner knows (a close, a hand-off).
 pub(crate) const OTHER: usize = 1;
 
-/// Waiters woken per critical section by [`wake_all`].
+/// Waiters taken out per critical section by [`wake_all`].
 const BATCH: usize = 128;
 
 /// One place in one queue for one wait.
@@ -269,24 +269,25 @@ impl WaitQueue {
 }
 
 /// Readies everybody that `pop` takes out, until it returns `None`; the lock is released after
-/// every few, so that 200,000 waiters do not keep others spinning.
+/// every few, so that 200,000 waiters do not keep others spinning. Nobody is readied before all are
+/// out: those who run first would otherwise have their turns before a caller whose slice ends.
 pub(crate) fn wake_all<T>(lock: &SpinLock<T>, mut pop: impl FnMut(&mut T) -> Option<Claimed>) {
-    let mut batch = GList::new();
+    let mut all = GList::new();
     loop {
+        let before = all.len();
         {
             let mut state = lock.lock();
-            while batch.len() < BATCH
+            while all.len() - before < BATCH
                 && let Some(waiter) = pop(&mut state)
             {
-                batch.push(waiter.g);
+                all.push(waiter.g);
             }
         }
-        let more = batch.len() == BATCH;
-        ready::ready_list(&mut batch);
-        if !more {
-            return;
+        if all.len() - before < BATCH {
+            break;
         }
     }
+    ready::ready_list(&mut all);
 }
 
 #[cfg(all(test, not(loom)))]
