@@ -204,6 +204,13 @@ mod loom_tests {
         queue: UnsafeCell<u32>,
     }
 
+    impl World {
+        fn new() -> Arc<World> {
+            let (hold, depth, queue) = (Hold::new(), AtomicU32::new(0), UnsafeCell::new(0));
+            Arc::new(World { hold, depth, queue })
+        }
+    }
+
     /// One section; false if the owner found that it had lost its right.
     fn section(w: &World) -> bool {
         w.depth.store(1, Ordering::Relaxed);
@@ -229,11 +236,7 @@ mod loom_tests {
     #[test]
     fn loom_nobody_uses_what_another_holds() {
         loom::model(|| {
-            let w = Arc::new(World {
-                hold: Hold::new(),
-                depth: AtomicU32::new(0),
-                queue: UnsafeCell::new(0),
-            });
+            let w = World::new();
             let owner = {
                 let w = w.clone();
                 loom::thread::spawn(move || u32::from(section(&w)) + u32::from(section(&w)))
@@ -254,11 +257,7 @@ mod loom_tests {
     #[test]
     fn loom_what_is_given_back_is_used_by_one() {
         loom::model(|| {
-            let w = Arc::new(World {
-                hold: Hold::new(),
-                depth: AtomicU32::new(0),
-                queue: UnsafeCell::new(0),
-            });
+            let w = World::new();
             let owner = {
                 let w = w.clone();
                 loom::thread::spawn(move || u32::from(section(&w)) + u32::from(section(&w)))
@@ -280,11 +279,7 @@ mod loom_tests {
     #[test]
     fn loom_a_taker_may_try_again() {
         loom::model(|| {
-            let w = Arc::new(World {
-                hold: Hold::new(),
-                depth: AtomicU32::new(0),
-                queue: UnsafeCell::new(0),
-            });
+            let w = World::new();
             let owner = {
                 let w = w.clone();
                 loom::thread::spawn(move || u32::from(section(&w)))
