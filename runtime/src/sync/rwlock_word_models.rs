@@ -223,14 +223,16 @@ impl Model {
     }
 }
 
-/// Preemptions in a run.
-const BOUND: usize = 3;
-
-fn explore(model: impl Fn() + Sync + Send + 'static) {
+fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(BOUND);
+    builder.preemption_bound = Some(preemptions);
     builder.check(model);
 }
+
+/// How a lock begins, and how many preemptions are explored: with more counts, fewer.
+type Start = (fn() -> Arc<Model>, usize);
+const PLAIN: Start = (Model::new, 3);
+const SPREAD: Start = (Model::spread, 2);
 
 fn spawn<T: 'static>(
     model: &Arc<Model>,
@@ -242,12 +244,12 @@ fn spawn<T: 'static>(
 
 /// Two readers, the second of whom may give up, and a writer, who may.
 fn readers_and_a_writer(
-    new: fn() -> Arc<Model>,
+    (new, preemptions): Start,
     ways: [Way; 2],
     reader_gives_up: bool,
     writer_gives_up: bool,
 ) {
-    explore(move || {
+    explore(preemptions, move || {
         let model = new();
         let up = [false, reader_gives_up];
         let readers = [0, 1].map(|i| spawn(&model, move |m| m.read(ways[i], up[i])));
@@ -259,8 +261,8 @@ fn readers_and_a_writer(
 }
 
 /// Two writers, one of whom may stay as a reader or give up, and a reader.
-fn writers_and_a_reader(new: fn() -> Arc<Model>, way: Way, stays: bool, gives_up: bool) {
-    explore(move || {
+fn writers_and_a_reader((new, preemptions): Start, way: Way, stays: bool, gives_up: bool) {
+    explore(preemptions, move || {
         let model = new();
         let writer = spawn(&model, move |m| m.write(gives_up, stays));
         let reader = spawn(&model, move |m| m.read(way, false));
@@ -273,36 +275,36 @@ fn writers_and_a_reader(new: fn() -> Arc<Model>, way: Way, stays: bool, gives_up
 
 #[test]
 fn loom_readers_and_a_writer_exclude_each_other_and_none_is_forgotten() {
-    readers_and_a_writer(Model::new, [STAYS; 2], false, false);
+    readers_and_a_writer(PLAIN, [STAYS; 2], false, false);
 }
 
 #[test]
 fn loom_a_reader_may_give_up() {
-    readers_and_a_writer(Model::new, [STAYS; 2], true, false);
+    readers_and_a_writer(PLAIN, [STAYS; 2], true, false);
 }
 
 #[test]
 fn loom_a_writer_may_give_up() {
-    readers_and_a_writer(Model::new, [STAYS; 2], false, true);
+    readers_and_a_writer(PLAIN, [STAYS; 2], false, true);
 }
 
 #[test]
 fn loom_writers_take_turns_with_a_reader() {
-    writers_and_a_reader(Model::new, STAYS, false, false);
+    writers_and_a_reader(PLAIN, STAYS, false, false);
 }
 
 #[test]
 fn loom_a_writer_may_stay_as_a_reader() {
-    writers_and_a_reader(Model::new, STAYS, true, false);
+    writers_and_a_reader(PLAIN, STAYS, true, false);
 }
 
 #[test]
 fn loom_the_next_writer_is_not_woken_for_one_that_gave_up() {
-    writers_and_a_reader(Model::new, STAYS, false, true);
+    writers_and_a_reader(PLAIN, STAYS, false, true);
 }
 
-fn trying(new: fn() -> Arc<Model>) {
-    explore(move || {
+fn trying((new, preemptions): Start) {
+    explore(preemptions, move || {
         let model = new();
         let reader = spawn(&model, |m| m.try_read(GOES));
         let other = spawn(&model, |m| m.write(false, false));
@@ -314,47 +316,47 @@ fn trying(new: fn() -> Arc<Model>) {
 
 #[test]
 fn loom_trying_leaves_nothing_behind() {
-    trying(Model::new);
+    trying(PLAIN);
 }
 
 #[test]
 fn loom_trying_when_spread_leaves_nothing_behind() {
-    trying(Model::spread);
+    trying(SPREAD);
 }
 
 #[test]
 fn loom_readers_that_are_spread_and_move_keep_a_writer_out() {
-    readers_and_a_writer(Model::spread, [GOES, (1, 0)], false, false);
+    readers_and_a_writer(SPREAD, [GOES, (1, 0)], false, false);
 }
 
 #[test]
 fn loom_readers_that_are_spread_may_stay() {
-    readers_and_a_writer(Model::spread, [STAYS, (1, 1)], false, false);
+    readers_and_a_writer(SPREAD, [STAYS, (1, 1)], false, false);
 }
 
 #[test]
 fn loom_a_reader_that_is_spread_may_give_up() {
-    readers_and_a_writer(Model::spread, [GOES, (1, 0)], true, false);
+    readers_and_a_writer(SPREAD, [GOES, (1, 0)], true, false);
 }
 
 #[test]
 fn loom_a_writer_that_adds_up_may_give_up() {
-    readers_and_a_writer(Model::spread, [GOES, (1, 0)], false, true);
+    readers_and_a_writer(SPREAD, [GOES, (1, 0)], false, true);
 }
 
 #[test]
 fn loom_writers_that_add_up_take_turns_with_a_reader() {
-    writers_and_a_reader(Model::spread, GOES, false, false);
+    writers_and_a_reader(SPREAD, GOES, false, false);
 }
 
 #[test]
 fn loom_a_writer_that_adds_up_may_stay_as_a_reader() {
-    writers_and_a_reader(Model::spread, GOES, true, false);
+    writers_and_a_reader(SPREAD, GOES, true, false);
 }
 
 #[test]
 fn loom_the_next_writer_that_adds_up_is_not_woken_for_one_that_gave_up() {
-    writers_and_a_reader(Model::spread, GOES, false, true);
+    writers_and_a_reader(SPREAD, GOES, false, true);
 }
 
 /// It reads, meanwhile spreads the lock, and leaves.
@@ -368,7 +370,7 @@ fn spreads(model: &Model) {
 
 #[test]
 fn loom_a_lock_may_be_spread_while_it_is_in_use() {
-    explore(|| {
+    explore(3, || {
         let model = Model::new();
         let spreader = spawn(&model, spreads);
         let reader = spawn(&model, |m| m.read(GOES, false));
@@ -381,7 +383,7 @@ fn loom_a_lock_may_be_spread_while_it_is_in_use() {
 
 #[test]
 fn loom_a_writer_may_give_up_while_a_lock_is_spread() {
-    explore(|| {
+    explore(3, || {
         let model = Model::new();
         let spreader = spawn(&model, spreads);
         let other = spawn(&model, |m| m.write(true, false));
