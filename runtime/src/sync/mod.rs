@@ -25,6 +25,7 @@
 // Layer: L3 (blocking)
 
 mod mutex_word;
+mod rwlock_spread;
 mod rwlock_word;
 mod wait_group_word;
 

@@ -1,6 +1,7 @@
 //! Job: a reader-writer lock without a value: entering, waiting, letting in who waits.
 //! Layer: L3 (blocking)
-//! Not here: the word's transitions (`rwlock_word`), values, guards and poisoning (`rwlock`).
+//! Not here: the word's transitions and the spread counts (`rwlock_word`), values, guards and
+//!   poisoning (`rwlock`).
 //! Invariants
 //!   RR1  A writer holds `writers` from before it keeps readers out until all readers that queued
 //!        meanwhile have been let in: writers cannot keep readers out, because between two of them
@@ -9,21 +10,32 @@
 //!        keep a writer out.
 //!   RR3  A reader in the queue enters by being popped. If its deadline passes, it leaves the queue,
 //!        or else it was popped and holds the lock.
+//!   RR4  Spread counts are made by a reader in its own time: in no section, with no lock but this.
 //! Source: Go's sync.RWMutex.
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::raw_mutex::RawMutex;
-use super::rwlock_word::RwLockWord;
+use super::rwlock_word::{Entry, RwLockWord};
 use crate::sched::claim::Wait;
 use crate::sched::g::WaitReason;
+use crate::sched::global::SCHED;
+use crate::sched::m::{self, M};
 use crate::sched::{park, ready};
 use crate::sys::lock::SpinLock;
+use crate::tls;
 use crate::wait::{self, Node, OUTCOME_SERVED, SERVED, Until, WaitQueue};
+
+/// So many readers have come while others were in, and no writer had to wait meanwhile: the lock is
+/// read often and on several Ps, and spread counts pay.
+const CROWD: u32 = 64;
 
 pub(super) struct RawRwLock {
     word: RwLockWord,
+    /// Readers that came while others were in, more or less; a hint.
+    crowd: AtomicU32,
     /// Held by the writer (RR1).
     writers: RawMutex,
     queues: SpinLock<Queues>,
@@ -44,6 +56,7 @@ impl RawRwLock {
         let queues = Queues { readers: WaitQueue::new(), writer: WaitQueue::new() };
         RawRwLock {
             word: RwLockWord::new(),
+            crowd: AtomicU32::new(0),
             writers: RawMutex::new(),
             queues: SpinLock::new(queues),
         }
@@ -51,26 +64,50 @@ impl RawRwLock {
 
     #[inline]
     pub(super) fn try_read(&self) -> bool {
-        self.word.try_enter()
+        if self.word.is_closed() {
+            return false;
+        }
+        match self.word.enter(place) {
+            Entry::In => true,
+            Entry::Beside => self.reads_beside(),
+            Entry::Visit(count) => {
+                self.end_visit(count);
+                false
+            }
+        }
     }
 
     #[inline]
     pub(super) fn read(&self) {
-        if !self.word.enter() {
-            self.read_slow(Until::FOREVER);
-        }
+        self.read_until(Until::FOREVER);
     }
 
     /// Locks for reading by `deadline`; false if that came first.
     #[inline]
     pub(super) fn read_until(&self, until: Until<'_>) -> bool {
-        self.word.enter() || self.read_slow(until)
+        match self.word.enter(place) {
+            Entry::In => true,
+            Entry::Beside => self.reads_beside(),
+            Entry::Visit(count) => self.read_slow(count, until),
+        }
     }
 
-    /// For a visitor (RW2 of `rwlock_word`).
+    /// A reader that holds the lock was not alone. True.
     #[cold]
-    fn read_slow(&self, until: Until<'_>) -> bool {
-        self.leave();
+    fn reads_beside(&self) -> bool {
+        let crowd = self.crowd.load(Ordering::Relaxed) + 1; // loses some: a hint
+        self.crowd.store(crowd % CROWD, Ordering::Relaxed); // as above
+        let procs = SCHED.procs();
+        if crowd == CROWD && procs >= 2 {
+            self.word.spread(procs as usize); // RR4
+        }
+        true
+    }
+
+    /// For a visitor (RW3 of `rwlock_word`).
+    #[cold]
+    fn read_slow(&self, count: &AtomicUsize, until: Until<'_>) -> bool {
+        self.end_visit(count);
         let wait = Wait::new(park::current());
         let mut queues = self.queues.lock();
         if self.word.enter_or_queue() {
@@ -93,12 +130,13 @@ impl RawRwLock {
     /// The caller holds the lock for reading.
     #[inline]
     pub(super) unsafe fn unlock_read(&self) {
-        self.leave();
+        if self.word.leave(place) {
+            self.wake_writer();
+        }
     }
 
-    #[inline]
-    fn leave(&self) {
-        if self.word.leave() {
+    fn end_visit(&self, count: &AtomicUsize) {
+        if self.word.end_visit(count) {
             self.wake_writer();
         }
     }
@@ -120,10 +158,15 @@ impl RawRwLock {
         if !self.writers.try_lock() {
             return false;
         }
-        let locked = self.word.try_write();
-        if !locked {
+        // Looks first, to keep no readers out for nothing.
+        if !self.word.is_empty() {
             // SAFETY: locked above.
             unsafe { self.writers.unlock() };
+            return false;
+        }
+        let locked = self.word.close();
+        if !locked {
+            self.reopen(false);
         }
         locked
     }
@@ -145,6 +188,7 @@ impl RawRwLock {
     /// For a writer that keeps new readers out (RR2); on failure it does not any more.
     #[cold]
     fn wait_for_readers(&self, until: Until<'_>) -> bool {
+        self.crowd.store(0, Ordering::Relaxed); // a hint
         let wait = Wait::new(park::current());
         let mut queues = self.queues.lock();
         if self.word.is_drained() {
@@ -201,4 +245,22 @@ impl RawRwLock {
             Some(reader)
         });
     }
+}
+
+/// Where the caller counts as a reader: the number of its P, so that readers on several Ps do not
+/// share a count. Only a hint: the answer may be old, as this is in no section.
+#[inline]
+fn place() -> usize {
+    match m::current().and_then(M::p) {
+        // Ps and Ms are never freed, and a P's number does not change.
+        Some(p) => p.id as usize,
+        None => place_of_thread(),
+    }
+}
+
+/// As `place`, for a thread that is no M, or has no P.
+#[cold]
+fn place_of_thread() -> usize {
+    // Blocks of threads lie far apart: the high bits of the product are as good as random.
+    tls::fs().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48
 }

@@ -1,5 +1,5 @@
 //! Job: the loom models of `rwlock_word`: readers and writers exclude each other, nobody is
-//!   forgotten, also when somebody gives up.
+//!   forgotten, also when somebody gives up, and when readers are spread and leave elsewhere.
 //! Layer: L3 (blocking), with nothing below it but atomics
 
 use super::*;
@@ -60,6 +60,11 @@ struct Model {
     value: UnsafeCell<usize>,
 }
 
+/// Where a reader comes in and where it leaves, having changed threads meanwhile.
+type Way = (usize, usize);
+const GOES: Way = (0, 1);
+const COMES: Way = (1, 0);
+
 impl Model {
     fn new() -> Arc<Model> {
         Arc::new(Model {
@@ -70,23 +75,39 @@ impl Model {
         })
     }
 
-    fn leave(&self) {
-        if self.word.leave() {
-            let mut queues = self.queues.lock().unwrap();
-            if self.word.is_drained()
-                && let Some(writer) = pop_claimed(&mut queues.1)
-            {
-                drop(queues);
-                writer.note.notify();
-            }
+    fn spread() -> Arc<Model> {
+        let model = Model::new();
+        model.word.spread(2);
+        model
+    }
+
+    fn leave(&self, place: usize) {
+        if self.word.leave(|| place) {
+            self.wake_writer();
         }
     }
 
-    fn enter(&self, passes: bool) -> bool {
-        if self.word.enter() {
-            return true;
+    fn end_visit(&self, count: &AtomicUsize) {
+        if self.word.end_visit(count) {
+            self.wake_writer();
         }
-        self.leave();
+    }
+
+    fn wake_writer(&self) {
+        let mut queues = self.queues.lock().unwrap();
+        if self.word.is_drained()
+            && let Some(writer) = pop_claimed(&mut queues.1)
+        {
+            drop(queues);
+            writer.note.notify();
+        }
+    }
+
+    fn enter(&self, place: usize, passes: bool) -> bool {
+        match self.word.enter(|| place) {
+            Entry::In | Entry::Beside => return true,
+            Entry::Visit(count) => self.end_visit(count),
+        }
         let waiter = Waiter::new();
         {
             let mut queues = self.queues.lock().unwrap();
@@ -103,10 +124,24 @@ impl Model {
     }
 
     /// Reads, if the lock could be had in time.
-    fn read(&self, passes: bool) {
-        if self.enter(passes) {
+    fn read(&self, (from, to): Way, passes: bool) {
+        if self.enter(from, passes) {
             self.look();
-            self.leave();
+            self.leave(to);
+        }
+    }
+
+    /// Reads if no writer is seen.
+    fn try_read(&self, (from, to): Way) {
+        if self.word.is_closed() {
+            return;
+        }
+        match self.word.enter(|| from) {
+            Entry::In | Entry::Beside => {
+                self.look();
+                self.leave(to);
+            }
+            Entry::Visit(count) => self.end_visit(count),
         }
     }
 
@@ -159,23 +194,43 @@ impl Model {
         drop(writers);
         if stays && locked {
             assert_ne!(self.look(), 0);
-            self.leave();
+            self.leave(1);
         }
+        usize::from(locked)
+    }
+
+    /// Adds one, if nobody is in.
+    fn try_write(&self) -> usize {
+        let _writers = self.writers.lock().unwrap();
+        if !self.word.is_empty() {
+            return 0;
+        }
+        let locked = self.word.close();
+        if locked {
+            // SAFETY: held for writing; loom reports any overlap.
+            self.value.with_mut(|value| unsafe { *value += 1 });
+        }
+        self.reopen(false);
         usize::from(locked)
     }
 
     /// Everybody has ended.
     fn check(&self, written: usize) {
         assert_eq!(self.look(), written);
-        assert_eq!(self.word.0.load(Ordering::Relaxed), 0);
+        assert!(self.word.is_empty() && !self.word.is_closed());
     }
 }
 
-fn explore(model: impl Fn() + Sync + Send + 'static) {
+fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(preemptions);
     builder.check(model);
 }
+
+/// How a lock begins, and how many preemptions are explored: with more counts, fewer.
+type Start = (fn() -> Arc<Model>, usize);
+const PLAIN: Start = (Model::new, 3);
+const SPREAD: Start = (Model::spread, 2);
 
 fn spawn<T: 'static>(
     model: &Arc<Model>,
@@ -185,10 +240,12 @@ fn spawn<T: 'static>(
     thread::spawn(move || run(&model))
 }
 
-fn two_readers_and_a_writer(reader_gives_up: bool, writer_gives_up: bool) {
-    explore(move || {
-        let model = Model::new();
-        let readers = [false, reader_gives_up].map(|up| spawn(&model, move |m| m.read(up)));
+/// Two readers, the second of whom may give up, and a writer, who may.
+fn readers_and_a_writer((new, preemptions): Start, reader_gives_up: bool, writer_gives_up: bool) {
+    explore(preemptions, move || {
+        let model = new();
+        let (ways, up) = ([GOES, COMES], [false, reader_gives_up]);
+        let readers = [0, 1].map(|i| spawn(&model, move |m| m.read(ways[i], up[i])));
         let written = model.write(writer_gives_up, false);
         readers.into_iter().for_each(|reader| reader.join().unwrap());
         assert!(written == 1 || writer_gives_up);
@@ -196,11 +253,12 @@ fn two_readers_and_a_writer(reader_gives_up: bool, writer_gives_up: bool) {
     });
 }
 
-fn two_writers_and_a_reader(stays: bool, gives_up: bool) {
-    explore(move || {
-        let model = Model::new();
+/// Two writers, one of whom may stay as a reader or give up, and a reader.
+fn writers_and_a_reader((new, preemptions): Start, stays: bool, gives_up: bool) {
+    explore(preemptions, move || {
+        let model = new();
         let writer = spawn(&model, move |m| m.write(gives_up, stays));
-        let reader = spawn(&model, |m| m.read(false));
+        let reader = spawn(&model, move |m| m.read(GOES, false));
         let written = model.write(false, false) + writer.join().unwrap();
         reader.join().unwrap();
         assert!(written == 2 || gives_up && written == 1);
@@ -210,47 +268,132 @@ fn two_writers_and_a_reader(stays: bool, gives_up: bool) {
 
 #[test]
 fn loom_readers_and_a_writer_exclude_each_other_and_none_is_forgotten() {
-    two_readers_and_a_writer(false, false);
+    readers_and_a_writer(PLAIN, false, false);
 }
 
 #[test]
 fn loom_a_reader_may_give_up() {
-    two_readers_and_a_writer(true, false);
+    readers_and_a_writer(PLAIN, true, false);
 }
 
 #[test]
 fn loom_a_writer_may_give_up() {
-    two_readers_and_a_writer(false, true);
+    readers_and_a_writer(PLAIN, false, true);
 }
 
 #[test]
 fn loom_writers_take_turns_with_a_reader() {
-    two_writers_and_a_reader(false, false);
+    writers_and_a_reader(PLAIN, false, false);
 }
 
 #[test]
 fn loom_a_writer_may_stay_as_a_reader() {
-    two_writers_and_a_reader(true, false);
+    writers_and_a_reader(PLAIN, true, false);
 }
 
 #[test]
 fn loom_the_next_writer_is_not_woken_for_one_that_gave_up() {
-    two_writers_and_a_reader(false, true);
+    writers_and_a_reader(PLAIN, false, true);
+}
+
+fn trying((new, preemptions): Start) {
+    explore(preemptions, move || {
+        let model = new();
+        let reader = spawn(&model, |m| m.try_read(GOES));
+        let other = spawn(&model, |m| m.write(false, false));
+        let written = model.try_write() + other.join().unwrap();
+        reader.join().unwrap();
+        model.check(written);
+    });
 }
 
 #[test]
 fn loom_trying_leaves_nothing_behind() {
-    explore(|| {
-        let model = Model::new();
-        let reader = spawn(&model, |m| {
-            if m.word.try_enter() {
-                m.look();
-                m.leave();
-            }
-        });
-        let written = spawn(&model, |m| m.write(false, false));
-        let written = written.join().unwrap();
+    [PLAIN, SPREAD].map(trying);
+}
+
+#[test]
+fn loom_readers_that_are_spread_and_move_keep_a_writer_out() {
+    readers_and_a_writer(SPREAD, false, false);
+}
+
+/// One reader is in when another and a writer come, each of whom may give up.
+fn a_reader_is_in(reader_gives_up: bool, writer_gives_up: bool) {
+    let (new, preemptions) = SPREAD;
+    explore(preemptions, move || {
+        let model = new();
+        assert!(model.enter(1, false));
+        let reader = spawn(&model, move |m| m.read(GOES, reader_gives_up));
+        let writer = spawn(&model, move |m| m.write(writer_gives_up, false));
+        model.look();
+        model.leave(0);
+        let written = writer.join().unwrap();
         reader.join().unwrap();
+        assert!(written == 1 || writer_gives_up);
+        model.check(written);
+    });
+}
+
+#[test]
+fn loom_a_visitor_at_another_count_does_not_hide_a_reader() {
+    a_reader_is_in(false, false);
+}
+
+#[test]
+fn loom_a_reader_that_is_spread_may_give_up() {
+    a_reader_is_in(true, false);
+}
+
+#[test]
+fn loom_a_writer_that_adds_up_may_give_up() {
+    a_reader_is_in(false, true);
+}
+
+#[test]
+fn loom_writers_that_add_up_take_turns_with_a_reader() {
+    writers_and_a_reader(SPREAD, false, false);
+}
+
+#[test]
+fn loom_a_writer_that_adds_up_may_stay_as_a_reader() {
+    writers_and_a_reader(SPREAD, true, false);
+}
+
+#[test]
+fn loom_the_next_writer_that_adds_up_is_not_woken_for_one_that_gave_up() {
+    writers_and_a_reader(SPREAD, false, true);
+}
+
+/// It reads, meanwhile spreads the lock, and leaves.
+fn spreads(model: &Model) {
+    if model.enter(0, false) {
+        model.look();
+        model.word.spread(2);
+        model.leave(1);
+    }
+}
+
+#[test]
+fn loom_a_lock_may_be_spread_while_it_is_in_use() {
+    explore(3, || {
+        let model = Model::new();
+        let spreader = spawn(&model, spreads);
+        let reader = spawn(&model, |m| m.read(GOES, false));
+        assert_eq!(model.write(false, false), 1);
+        spreader.join().unwrap();
+        reader.join().unwrap();
+        model.check(1);
+    });
+}
+
+#[test]
+fn loom_a_writer_may_give_up_while_a_lock_is_spread() {
+    explore(3, || {
+        let model = Model::new();
+        let spreader = spawn(&model, spreads);
+        let other = spawn(&model, |m| m.write(true, false));
+        let written = model.write(false, false) + other.join().unwrap();
+        spreader.join().unwrap();
         model.check(written);
     });
 }
