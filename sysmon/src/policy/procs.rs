@@ -10,10 +10,12 @@
 //!   PP4  A goroutine that was asked to stop is given `retake_after_ns` of CPU time for it: if its thread
 //!        waits for a processor, another one in its place would have to wait, too. But not for longer
 //!        than `IGNORED_TIMES` as much on the clock.
-//!   PP5  A slice that ends without the watchdog is given a quarter more.
+//!   PP5  A slice that ends without the watchdog is given a quarter more, and looked at no sooner than
+//!        other goroutines that compute.
 //!
 //! How soon a blocked thread is found: `blocked_after_ns` after the second look at it; looks are at
-//! most `WATCH_NS` apart while somebody waits, or `COMPUTES_NS` if it was seen to compute.
+//! most `WATCH_NS` apart while somebody waits, or `COMPUTES_NS` if it, or the one before it, was seen to
+//! compute.
 //!
 //! A round costs some 15 us of a CPU that computes. So slices that end at about the same time end in
 //! one round, and nobody looks just to see whether a goroutine has stopped.
@@ -115,8 +117,8 @@ impl<P: Probe> Case<'_, P> {
         let call = std::mem::replace(&mut self.stall.call, proc.call);
         if (self.stall.m, self.stall.turn) != (proc.m, proc.turn) {
             *self.stall = Stall { m: proc.m, turn: proc.turn, call: proc.call, ..Stall::default() };
-            let first = if proc.call == 0 { WATCH_NS } else { SHORTEST_NS };
-            self.look_in(first);
+            let first = if proc.timed { COMPUTES_NS } else { WATCH_NS };
+            self.look_in(if proc.call == 0 { first } else { SHORTEST_NS });
             return if proc.call == 0 { self.slice() } else { None };
         }
         if proc.call != 0 {
@@ -147,7 +149,8 @@ impl<P: Probe> Case<'_, P> {
             }
             before => {
                 self.stall.clock = Some((clock, self.at));
-                self.look_in(if before.is_some() { COMPUTES_NS } else { WATCH_NS });
+                let computes = before.is_some() || self.proc.timed;
+                self.look_in(if computes { COMPUTES_NS } else { WATCH_NS });
                 None
             }
         }
@@ -165,7 +168,7 @@ impl<P: Probe> Case<'_, P> {
         let more = if self.proc.timed { slice / 4 } else { 0 }; // PP5
         let left = slice.saturating_add(more).saturating_sub(self.proc.stands_ns);
         if left > slice / PART || self.proc.lent_ns.is_some() {
-            self.look_in(left);
+            self.look_in(if self.proc.timed { left.max(COMPUTES_NS) } else { left });
             return None;
         }
         let (proc, after) = (self.i, self.config.retake_after_ns.min(slice));

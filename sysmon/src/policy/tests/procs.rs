@@ -125,8 +125,14 @@ fn a_used_up_slice_is_ended_step_by_step() {
 fn a_slice_that_ends_by_itself_is_given_a_quarter_more() {
     let mut watch = Watch::new();
     let timed = |stands_ns| Proc { stands_ns, timed: true, ..OVER };
+    for _ in 0..100 {
+        watch.look(MS, true, timed(0)); // the rests have grown
+    }
     assert_eq!(watch.look(0, true, timed(SLICE)).0, []);
-    assert_eq!(watch.look(MS, true, timed(SLICE + MS)).0, []);
+    let next = Proc { turn: 2, ..timed(0) };
+    assert_eq!(watch.look(MS, true, next), (vec![], 5 * MS), "seen to compute");
+    watch.cpu.set(Some(6));
+    assert_eq!(watch.look(MS, true, timed(SLICE + MS)), (vec![], 5 * MS));
     assert_eq!(watch.look(MS, true, timed(SLICE + SLICE / 4)).0, [Ask { proc: 0 }]);
 }
 
