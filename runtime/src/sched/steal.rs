@@ -18,6 +18,7 @@ use super::g::GRef;
 use super::global::SCHED;
 use super::m::M;
 use super::p::P;
+use super::timers;
 use crate::sys::clock;
 
 const PASSES: u32 = 3;
@@ -40,7 +41,8 @@ pub(crate) fn steal(m: &'static M, p: &'static P) -> Option<GRef> {
         let alone = SCHED.searchers.idle() + 1 >= SCHED.procs();
         let over = clock::cycles().wrapping_sub(begun) > WATCH_CYCLES;
         let rounds = all_rounds();
-        if alone || over || !SCHED.injector().is_empty() {
+        let due = timers::earliest() <= clock::now(); // who goes on to the poller runs them
+        if alone || over || due || !SCHED.nothing_global() {
             break;
         }
         grace();
