@@ -8,7 +8,8 @@
 //!        on one P.
 //!   SE2  While others come to rounds, the last pass is repeated, for up to `WATCH_CYCLES`: a searcher
 //!        that went to sleep at once would soon be woken, as every G that is made ready wakes one if
-//!        nobody searches, by system calls on both sides that cost more than the watching.
+//!        nobody searches, by system calls on both sides that cost more than the watching. Not while
+//!        a deadline has passed: who gives up goes on to the poller, and runs it from there.
 //! Source: Go's stealWork; the order by a random start and a random stride coprime to the number
 //!   of Ps, which visits every P once.
 
