@@ -71,6 +71,9 @@ fn symbol(name: &CStr) -> Option<*const c_void> {
     (!address.is_null()).then_some(address.cast_const())
 }
 
+/// The field with the kernel's number of the thread.
+pub(super) const NUMBER: &CStr = c"_thread_db_pthread_tid";
+
 /// Where a field of the control block is, as the debugger interface has it.
 pub(super) fn field(name: &CStr) -> Option<isize> {
     // SAFETY: each is an array of three: bits, elements, offset.
@@ -101,9 +104,12 @@ impl Template {
         let control = 0..self.control as isize;
         let in_control = |offset: &isize| control.contains(offset);
         let halves = sample.offsets(0).flat_map(|at| [at, at + 4]).filter(in_control);
-        let mut tids = halves.filter(|&at| half(sample, at) == sample.tid);
-        match (tids.next(), tids.next(), field(c"_thread_db_pthread_tid")) {
-            (Some(at), None, known) if known.is_none_or(|known| known == at) => self.tid = at,
+        // If it is not named it must be the only one: half of an address may have the same value.
+        let named = field(NUMBER);
+        let may_be = |at: &isize| named.is_none_or(|named| named == *at);
+        let mut tids = halves.filter(|&at| half(sample, at) == sample.tid).filter(may_be);
+        match (tids.next(), tids.next()) {
+            (Some(at), None) => self.tid = at,
             _ => return Err("the thread number is not where it should be"),
         }
         let block = sample.fs - sample.below..sample.fs + self.control;

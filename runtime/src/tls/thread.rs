@@ -42,6 +42,8 @@ struct Birth {
     number: u32,
     /// Where its number is; 0 until the first thread finds out.
     tid_at: isize,
+    /// Where that is by the debugger interface; 0 if it does not say, or nobody asks.
+    named: isize,
     /// Where its flags are; 0 if unknown.
     flags_at: isize,
     fs: usize,
@@ -145,7 +147,8 @@ fn misplaced() -> ! {
 unsafe fn bear(top: usize, limit: usize, tid_at: isize, flags_at: isize) -> Result<Birth, c_int> {
     let alive = AtomicU32::new(1);
     let number = block::next_number();
-    let mut birth = Birth { top, number, tid_at, flags_at, fs: 0, sp: 0, alive };
+    let named = if tid_at == 0 { template::field(template::NUMBER).unwrap_or(0) } else { 0 };
+    let mut birth = Birth { top, number, tid_at, named, flags_at, fs: 0, sp: 0, alive };
     let stack = ptr::with_exposed_provenance_mut(limit);
     let mut all = MaybeUninit::uninit();
     let mut mask = MaybeUninit::uninit();
@@ -184,7 +187,8 @@ extern "C" fn body(birth: *mut c_void) -> *mut c_void {
         (*birth).fs = fs;
         asm!("mov {}, rsp", out(reg)(*birth).sp, options(nomem, nostack, preserves_flags));
         if (*birth).tid_at == 0 {
-            (*birth).tid_at = find_number(fs, (*birth).top, call(libc::SYS_gettid) as u32);
+            let number = call(libc::SYS_gettid) as u32;
+            (*birth).tid_at = find_number(fs, (*birth).top, number, (*birth).named);
         }
         let Birth { number, tid_at, flags_at, .. } = *birth;
         let field = |at: isize| ptr::with_exposed_provenance_mut(fs.wrapping_add_signed(at));
@@ -232,17 +236,23 @@ unsafe fn call(number: i64) -> i64 {
     result
 }
 
-/// The offset of the only field of the control block with the thread's number, or 0.
+/// The offset of the field of the control block with the thread's number: the one that is `named`, or if
+/// none is, the only one with that value; else 0. (There are others by chance: half of an address in a
+/// mapping is a number around 32,700.)
 ///
 /// # Safety
-/// The block is the caller's.
+/// The block, from `fs` to `top`, is the caller's; `named` is in it.
 #[inline(always)]
-unsafe fn find_number(fs: usize, top: usize, number: u32) -> isize {
+unsafe fn find_number(fs: usize, top: usize, number: u32, named: isize) -> isize {
+    // SAFETY: as for this function. Volatile: it may be libc's at the same time.
+    let has = |at| unsafe { ptr::with_exposed_provenance::<u32>(at).read_volatile() } == number;
+    if named != 0 {
+        return if has(fs.wrapping_add_signed(named)) { named } else { 0 };
+    }
     let mut found = 0;
     let mut at = fs;
     while at < top {
-        // SAFETY: as for this function. Volatile: it may be libc's at the same time.
-        if unsafe { ptr::with_exposed_provenance::<u32>(at).read_volatile() } == number {
+        if has(at) {
             if found != 0 {
                 return 0;
             }
@@ -251,4 +261,20 @@ unsafe fn find_number(fs: usize, top: usize, number: u32) -> isize {
         at += 4;
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find_number;
+
+    #[test]
+    fn a_number_that_is_half_of_an_address_is_not_mistaken_for_the_threads() {
+        let block = [0u32, 7, 0x7f46, 0x1000, 0x7f46, 9];
+        let fs = block.as_ptr().expose_provenance();
+        let top = fs + size_of_val(&block);
+        // SAFETY: within the array.
+        let find = |number, named| unsafe { find_number(fs, top, number, named) };
+        assert_eq!((find(0x7f46, 0), find(9, 0), find(8, 0)), (0, 20, 0), "by value");
+        assert_eq!((find(0x7f46, 8), find(0x7f46, 4)), (8, 0), "by name");
+    }
 }
