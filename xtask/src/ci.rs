@@ -150,7 +150,7 @@ mod tests {
         let only = |name: &str| Selection { from: None, only: Some(name.to_owned()) };
         assert_eq!(names(&from("docs")).unwrap(), ["docs", "examples", "benches"]);
         assert_eq!(names(&only("test-p8")).unwrap(), ["test-p8"]);
-        assert_eq!(names(&only("test")).unwrap().len(), 7);
+        assert_eq!(names(&only("test")).unwrap().len(), 8);
         assert_eq!(names(&from("test")).unwrap()[0], "test-debug");
         assert!(names(&only("tset")).unwrap_err().contains("no step `tset`; the steps are: fmt"));
     }
