@@ -8,6 +8,9 @@
 //!   SR2  A submitter does so in the order: publish the work, fence, look at the counters.
 //!   SR3  Whoever finds work while searching wakes the next searcher (`found` -> `should_wake`), so
 //!        that one wake-up per burst is enough.
+//!   SR4  Who gives up a P without having searched, because others search, looks once more as well if
+//!        nobody does by then: whoever searched may have found something else, and a submitter who saw
+//!        no idle P has woken nobody.
 //! Orderings
 //!   E1  submit: publish; store_load_fence  <->  retire: sub; store_load_fence; look again.
 //!       One of the two fences comes first in their total order. Submitter's first: the searcher's
@@ -165,6 +168,32 @@ mod loom_tests {
                 found || w.woken.load(Ordering::Acquire),
                 "an idle P, published work, and nobody coming"
             );
+        });
+    }
+
+    /// SR4: another searcher finds something else meanwhile.
+    #[test]
+    fn loom_a_p_is_given_up_without_a_search_and_nothing_is_lost() {
+        loom::model(|| {
+            let w = world(1);
+            let gives_up = {
+                let w = w.clone();
+                loom::thread::spawn(move || {
+                    w.p_idle.store(true, Ordering::Release);
+                    w.searchers.idle_add();
+                    store_load_fence();
+                    w.searchers.spinning() == 0 && w.work.load(Ordering::Acquire) == 1
+                })
+            };
+            w.searchers.found();
+            store_load_fence();
+            let woken_for_it = w.searchers.should_wake();
+            if woken_for_it {
+                w.woken.store(true, Ordering::Release);
+            }
+            submit(&w);
+            let looks = gives_up.join().unwrap();
+            assert!(looks || w.woken.load(Ordering::Acquire), "published work, and nobody coming");
         });
     }
 

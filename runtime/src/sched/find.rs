@@ -188,12 +188,16 @@ fn go_idle(m: &'static M) {
         }
         idle::release_p(&mut state, m);
     }
-    store_load_fence(); // against `park::block`, whose thread waits for descriptors without an M
-    if m.spinning.replace(false) {
-        SCHED.searchers.retire(); // SR1: and now look again
-        if idle::any_work() && search_again(m) {
-            return;
-        }
+    // SR4; and against `park::block`, whose thread waits for descriptors without an M.
+    store_load_fence();
+    let searched = m.spinning.replace(false);
+    if searched {
+        SCHED.searchers.retire();
+    }
+    // SR1, SR4: and now look again.
+    let last = searched || SCHED.searchers.spinning() == 0;
+    if last && idle::any_work() && search_again(m) {
+        return;
     }
     let when = timers::earliest();
     if when != NEVER || poll::has_waiters() {
