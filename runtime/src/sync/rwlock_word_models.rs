@@ -309,7 +309,7 @@ fn trying((new, preemptions): Start) {
 
 #[test]
 fn loom_trying_leaves_nothing_behind() {
-    [PLAIN, SPREAD].map(trying);
+    [PLAIN, SPREAD].into_iter().for_each(trying);
 }
 
 #[test]
