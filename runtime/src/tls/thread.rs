@@ -83,10 +83,9 @@ pub(super) unsafe fn first(top: usize, limit: usize) -> Result<First, &'static s
     }
     let specific = template::field(c"_thread_db_pthread_specific").filter(|at| {
         let first = birth.fs.wrapping_add_signed(*at);
-        // SAFETY: within the block, checked before it is read.
-        first & 7 == 0
-            && (birth.fs..top - 8).contains(&first)
-            && (birth.fs..top).contains(unsafe { &*ptr::with_exposed_provenance::<usize>(first) })
+        let readable = first & 7 == 0 && (birth.fs..top - 8).contains(&first);
+        // SAFETY: read only if it is aligned and within the block, which is ours (PT1).
+        readable && (birth.fs..top).contains(unsafe { &*ptr::with_exposed_provenance(first) })
     });
     let fields = Fields { tid: birth.tid_at, flags, rseq, specific };
     Ok(First { fs: birth.fs, sp: birth.sp, fields })
